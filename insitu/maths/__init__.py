@@ -1,0 +1,1 @@
+"""Pure functions shared by features and simulators: profiles, fits, statistics, crystal structures."""

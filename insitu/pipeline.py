@@ -1,0 +1,202 @@
+"""`measure` and `judge`: the only path a frame takes, live, from files, in verification and overnight.
+
+`measure` is pure in (frame, references, the frames before): it may run anywhere, in any order. `judge` is a fold: it
+must see the measurements in order of `n`. Neither does I/O. What a role raises never stops a run: it becomes features
+without value and a fault in the record.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from insitu.maths.aligned import aligned
+from insitu.types import (
+    Action,
+    ArrayFeature,
+    Decision,
+    Feature,
+    Frame,
+    Measurement,
+    Output,
+    Record,
+    References,
+    Verdict,
+)
+
+NO_REFERENCES: References = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One named part: `call` is the role's callable; `source` limits it to one source (None: every source);
+    `digest` says which settings or bundle it stands for (models and rules)."""
+
+    name: str
+    call: Callable[..., Any]
+    source: str | None = None
+    digest: str = ""
+
+
+class _Chain(NamedTuple):
+    """What the frames of one source go through."""
+
+    prepares: tuple[Stage, ...]
+    extractors: tuple[tuple[Stage, Mapping[str, Output], int], ...]
+    outputs: Mapping[str, Output]
+
+
+def fault(where: str, error: Exception) -> str:
+    """One line about an error of ours: the same text in every replay (no addresses, no paths)."""
+    return f"{where}: {type(error).__name__}: {error}"
+
+
+def _without(outputs: Mapping[str, Output], why: str) -> dict[str, Feature]:
+    return {key: Feature(None, o.unit, why=why) for key, o in outputs.items()}
+
+
+class Pipeline:
+    """Prepares, extractors, models and rules in recipe order. Models and rules remember: one pipeline, one fold."""
+
+    def __init__(
+        self,
+        *,
+        prepares: Sequence[Stage] = (),
+        extractors: Sequence[Stage] = (),
+        models: Sequence[Stage] = (),
+        rules: Sequence[Stage] = (),
+    ) -> None:
+        self.prepares, self.extractors = tuple(prepares), tuple(extractors)
+        self.models, self.rules = tuple(models), tuple(rules)
+        self._chains: dict[str, _Chain] = {}
+
+    def outputs(self, source: str) -> Mapping[str, Output]:
+        """What the extractors promise for a source: {key: Output}."""
+        return self._chain(source).outputs
+
+    def before(self, source: str) -> int:
+        """How many frames before it the features of a source need at most."""
+        return max((k for _, _, k in self._chain(source).extractors), default=0)
+
+    def measure(self, frame: Frame, refs: References = NO_REFERENCES, before: Sequence[Frame] = ()) -> Measurement:
+        """The features of one frame. Pure. `before`: the frames stored before it (same source, order of `n`)."""
+        features: dict[str, Feature] = {}
+        arrays: dict[str, ArrayFeature] = {}
+        faults: list[str] = []
+        if frame.role == "sample":
+            chain = self._chain(frame.source)
+            try:
+                prepared = self._prepare(chain, frame, refs)
+            except (ValueError, ArithmeticError) as e:  # a frame that cannot be prepared; the text says why
+                features = _without(chain.outputs, str(e) or type(e).__name__)
+            except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
+                faults.append(fault("prepare", e))
+                features = _without(chain.outputs, faults[-1])
+            else:
+                for part in chain.extractors:
+                    self._extract(part, prepared, refs, before, chain, features, arrays, faults)
+        return Measurement(
+            source=frame.source,
+            seq=frame.seq,
+            n=frame.n,
+            time_ns=frame.time_ns,
+            source_seq=frame.source_seq,
+            role=frame.role,
+            complete=frame.complete,
+            points=None if frame.complete else frame.data.shape[-1],
+            features=features,
+            arrays=arrays,
+            context=frame.context,
+            labels=frame.labels,
+            references={name: r.digest for name, r in refs.items()} if refs else {},
+            faults=tuple(faults),
+        )
+
+    def judge(self, measurement: Measurement) -> Record:
+        """What the models and rules say, in order of `n`. The gravest action wins, ties by recipe order."""
+        if measurement.role != "sample":
+            reason = f"a {measurement.role} frame is a reference and is not judged"
+            return Record(
+                measurement=measurement, verdicts={}, decision=Decision(action=Action.CONTINUE, reason=reason)
+            )
+        verdicts: dict[str, Verdict] = {}
+        spoke: list[Decision] = []
+        faults: list[str] = []
+        for stage in self.models:
+            try:
+                verdict = stage.call(measurement)
+            except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
+                faults.append(fault(f"model {stage.name}", e))
+                verdict = Verdict(label="unknown", reason=faults[-1])
+            if verdict is not None:
+                verdicts[stage.name] = verdict if verdict.model else replace(verdict, model=stage.digest)
+        for stage in self.rules:
+            try:
+                decision = stage.call(measurement, verdicts)
+            except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
+                faults.append(fault(f"rule {stage.name}", e))
+                continue
+            if decision is not None:
+                spoke.append(replace(decision, rule=stage.name))
+        if faults:
+            measurement = replace(measurement, faults=(*measurement.faults, *faults))
+        decision = max(spoke, key=lambda d: d.action) if spoke else Decision(action=Action.CONTINUE, reason="")
+        return Record(measurement=measurement, verdicts=verdicts, decision=decision, spoke=tuple(spoke))
+
+    def step(self, frame: Frame, refs: References = NO_REFERENCES, before: Sequence[Frame] = ()) -> Record:
+        """`judge` of `measure`."""
+        return self.judge(self.measure(frame, refs, before))
+
+    def _prepare(self, chain: _Chain, frame: Frame, refs: References) -> Frame:
+        if not chain.prepares:
+            return frame
+        for stage in chain.prepares:
+            frame = stage.call(frame, refs)
+        return replace(
+            frame,
+            data=aligned(frame.data),
+            sigma=None if frame.sigma is None else aligned(frame.sigma),
+            mask=None if frame.mask is None else aligned(frame.mask),
+        )
+
+    def _extract(
+        self,
+        part: tuple[Stage, Mapping[str, Output], int],
+        frame: Frame,
+        refs: References,
+        before: Sequence[Frame],
+        chain: _Chain,
+        features: dict[str, Feature],
+        arrays: dict[str, ArrayFeature],
+        faults: list[str],
+    ) -> None:
+        stage, outputs, k = part
+        try:
+            neighbours = tuple(self._prepare(chain, f, refs) for f in before[-k:]) if k else ()
+            result = stage.call(frame, refs, neighbours)
+            if result.keys() != outputs.keys():
+                raise KeyError(f"gave {sorted(result)}, promised {sorted(outputs)}")
+        except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
+            faults.append(fault(f"feature {stage.name}", e))
+            result = _without(outputs, faults[-1])
+        for key, value in result.items():
+            if isinstance(value, ArrayFeature):
+                arrays[key] = value
+            else:
+                features[key] = value
+
+    def _chain(self, source: str) -> _Chain:
+        chain = self._chains.get(source)
+        if chain is None:
+            prepares = tuple(s for s in self.prepares if s.source in (None, source))
+            extractors = tuple(
+                (s, dict(getattr(s.call, "outputs")), int(getattr(s.call, "before", 0)))
+                for s in self.extractors
+                if s.source in (None, source)
+            )
+            outputs: dict[str, Output] = {}
+            for stage, promised, _ in extractors:
+                if clash := outputs.keys() & promised.keys():
+                    raise ValueError(f"feature {stage.name!r} gives {sorted(clash)}, which another one gives already")
+                outputs.update(promised)
+            chain = self._chains[source] = _Chain(prepares, extractors, outputs)
+        return chain

@@ -1,0 +1,62 @@
+"""The fold of a stored run: its frames in order of `n` through the same `measure` and `judge` as the live run."""
+
+from collections.abc import Iterator
+
+from insitu.config import Setup
+from insitu.errors import NotFoundError
+from insitu.pipeline import Pipeline
+from insitu.references import Declared, ReferenceFold
+from insitu.store.canonical import canonical, record_body
+from insitu.store.runs import StoredRun
+from insitu.types import Frame, Record
+
+
+def fold(
+    run: StoredRun, pipeline: Pipeline, references: ReferenceFold, left_out: frozenset[int] = frozenset()
+) -> Iterator[tuple[Frame, Record]]:
+    """Every stored frame and the record about it, in order of `n`. `left_out`: frames that were shed or skipped; they
+    are neighbours and references, but are not judged."""
+    rings: dict[str, list[Frame]] = {}
+    for frame in run.frames():
+        k = pipeline.before(frame.source)
+        ring = rings.setdefault(frame.source, [])
+        before = tuple(ring[-k:]) if k else ()
+        if k:
+            ring.append(frame)
+            del ring[:-k]
+        refs = references.of(frame.source)
+        references.see(frame)
+        if frame.n not in left_out:
+            yield frame, pipeline.step(frame, refs, before)
+
+
+def left_out(run: StoredRun) -> frozenset[int]:
+    """`n` of the frames that were stored and not analysed."""
+    return frozenset(e.n for e in run.entries("shed", "skipped") if e.n is not None)
+
+
+def reference_fold(setup: Setup) -> ReferenceFold:
+    """The references as a run of this setup begins."""
+    return ReferenceFold(Declared(r.name, r.source, r.first, r.file) for r in setup.references)
+
+
+def origin(run: StoredRun) -> StoredRun:
+    """The run that holds the raw frames: itself, or the one that a derived run was made from."""
+    uid = run.open_body().get("derived_from", "")
+    if not uid:
+        return run
+    for path in sorted(run.path.parent.parent.glob(f"*/{uid}")):
+        return StoredRun(path)
+    raise NotFoundError(
+        f"the raw frames are in run {uid}, which is not beside this one",
+        where=str(run.path),
+        remedy="Put both run folders under the same data root",
+    )
+
+
+def rederive(run: StoredRun, setup: Setup) -> Iterator[tuple[int, bytes]]:
+    """(n, canonical record bytes) as they follow from the stored frames."""
+    with origin(run) as source:
+        out = left_out(run)
+        for frame, record in fold(source, setup.pipeline(), reference_fold(setup), out):
+            yield frame.n, canonical(record_body(record))

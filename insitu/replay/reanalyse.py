@@ -1,0 +1,76 @@
+"""`reanalyse`: the raw frames of a run through another recipe, into a derived run beside the old one."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from insitu.config import Setup
+from insitu.replay.fold import fold, origin, reference_fold
+from insitu.run import folder as folders
+from insitu.run.latency import Latency
+from insitu.run.summary import Summary
+from insitu.store.canonical import canonical, record_body
+from insitu.store.files import Disk
+from insitu.store.lock import Lock
+from insitu.store.runs import StoredRun
+from insitu.store.seal import finish
+from insitu.store.writer import Pending, RunWriter
+
+COMMIT_RECORDS = 1000
+
+
+def reanalyse(
+    path: Path,
+    setup: Setup,
+    *,
+    data_root: Path,
+    observer: Callable[[dict[str, Any]], None] | None = None,
+    disk: Disk | None = None,
+) -> Summary:
+    """Fold the raw frames of a run through another recipe, into a derived run beside the old one. Decisions are
+    recorded; nothing is moved."""
+    disk, uid = disk or Disk(), folders.new_uid()
+    edge = Latency()
+    with StoredRun(path) as given, origin(given) as source:
+        total = sum(1 for _ in source.entries("frame"))
+        folder = folders.create(setup, data_root, uid, disk)
+        lock = Lock(folder)
+        try:
+            digests = folders.write_settings(setup, folder, disk)
+            body = folders.open_body(setup, uid, digests, mode="advise", operator="", derived_from=source.uid)
+            body["sources"] = source.sources()
+            writer = RunWriter(folder, {**body, "simulated": source.open_body().get("simulated", False)}, {}, disk)
+            last = began = time.monotonic()
+            references = reference_fold(setup)
+            for done, (frame, record) in enumerate(fold(source, setup.pipeline(), references), 1):
+                packed = record_body(record)
+                writer.add_record(Pending(frame.n, "record", packed, canonical(packed), b""))
+                now = time.monotonic()
+                edge.add(now - last)
+                last = now
+                if done % COMMIT_RECORDS == 0 or done == total:
+                    writer.commit()
+                    if observer:
+                        observer({"uid": uid, "done": done, "total": total, "rate_hz": done / max(1e-9, now - began)})
+            counts = writer.tally.as_dict()
+            reason = f"all frames of run {source.uid} were judged again"
+            writer.entry("seal", None, {"ended": "complete", "reason": reason, "counts": counts})
+            writer.commit()
+            writer.ledger.close()
+            head = finish(folder, disk)
+        finally:
+            lock.release()
+    return Summary(
+        run_uid=uid,
+        path=str(folder),
+        ended="complete",
+        reason=reason,
+        frames=counts["frames"],
+        analysis={k: v for k, v in counts["analysis"].items() if k != "pending"},
+        records=writer.tally.analysed,
+        decisions=counts["decisions"],
+        bytes={"raw": 0, "sent": 0, "ratio": None},
+        latency_ms={"sense": None, "edge": edge.as_dict(), "net": None, "act": None, "total": None},
+        head=head,
+    )

@@ -1,0 +1,121 @@
+"""What becomes of a decision: offered to those who can act, or refused, and logged either way.
+
+In `advise` nothing is offered. In `act` a decision passes the guard (held by the operator, stale, out of limits) first.
+HALT and FINISH end the run; PAUSE is a state; ADAPT goes to the sources that can adapt.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from insitu.decisions.guard import Guard
+from insitu.errors import ActionRefusedError
+from insitu.run.shared import Shared
+from insitu.store.canonical import decision_body
+from insitu.types import Action, Decision, Feature, Record
+
+Adapt = Callable[[Mapping[str, Feature]], None]
+
+
+class _Offer(NamedTuple):
+    record: Record
+    arrived_ns: int
+
+
+class Acting:
+    """Called by the analysis thread for every record (or, with `act = "after_commit"`, by the store thread once the
+    record is on disk). Remembers what was moved and whether the operator holds."""
+
+    def __init__(
+        self, guard: Guard, shared: Shared, *, mode: str, after_commit: bool, adapters: Mapping[str, Adapt]
+    ) -> None:
+        self.mode, self.state, self.held = mode, "running", False
+        self.last: dict[str, Any] | None = None
+        self._guard, self._shared, self._after_commit, self._adapters = guard, shared, after_commit, adapters
+        self._waiting: dict[int, _Offer] = {}
+        self._lock = threading.Lock()
+
+    def hold(self, held: bool) -> None:
+        """The operator's word, which always wins."""
+        self.held = held
+
+    def decide(self, record: Record, arrived_ns: int) -> None:
+        """A new record. `arrived_ns`: monotonic time of the frame's arrival."""
+        decision = record.decision
+        if decision.action is not Action.CONTINUE:
+            m = record.measurement
+            self.last = {"n": m.n, "source": m.source, "seq": m.seq, **decision_body(decision)}
+        elif not (self.state == "paused" and decision.reason):
+            return
+        if self.mode != "act":
+            return
+        if self._after_commit:
+            with self._lock:
+                self._waiting[record.measurement.n] = _Offer(record, arrived_ns)
+        else:
+            self._offer(_Offer(record, arrived_ns))
+
+    def acknowledged(self, numbers: list[int]) -> None:
+        """The records with these `n` are on disk."""
+        if not self._waiting:
+            return
+        with self._lock:
+            offers = [self._waiting.pop(n) for n in numbers if n in self._waiting]
+        for offer in offers:
+            self._offer(offer)
+
+    def _offer(self, offer: _Offer) -> None:
+        decision, m = offer.record.decision, offer.record.measurement
+        if decision.action is Action.CONTINUE:
+            self.state = "running"
+            self._log(offer, to="run", acknowledged=True, why="")
+            return
+        if decision.action is Action.PAUSE and self.state == "paused":
+            return  # already so; said once
+        if decision.action >= Action.FINISH and self._shared.stopping.is_set():
+            return
+        began = time.monotonic_ns()
+        refusal = self._guard.refusal(decision, arrived_ns=offer.arrived_ns, now_ns=began, held=self.held)
+        to = "run"
+        if refusal is None:
+            try:
+                to = self._carry_out(decision, m.n)
+            except ActionRefusedError as e:
+                refusal = str(e)
+            else:
+                self._guard.moved(decision, began)
+                self._shared.latency["act"].add((time.monotonic_ns() - began) / 1e9)
+        self._log(offer, to=to, acknowledged=refusal is None, why=refusal or "")
+
+    def _carry_out(self, decision: Decision, n: int) -> str:
+        """Carry it out; who did."""
+        if decision.action is Action.HALT:
+            self._shared.stop("halted", f"{decision.rule}: {decision.reason} (frame n = {n})")
+        elif decision.action is Action.FINISH:
+            self._shared.stop("finished", f"{decision.rule}: {decision.reason} (frame n = {n})")
+        elif decision.action is Action.PAUSE:
+            self.state = "paused"
+        else:
+            able = dict(self._adapters)
+            if not able:
+                raise ActionRefusedError(
+                    "no source of this run can adapt", remedy="Name a reader that can, or run in mode advise"
+                )
+            for adapt in able.values():
+                adapt(decision.params)
+            return ", ".join(sorted(able))
+        return "run"
+
+    def _log(self, offer: _Offer, *, to: str, acknowledged: bool, why: str) -> None:
+        m = offer.record.measurement
+        body: dict[str, Any] = {
+            "source": m.source,
+            "seq": m.seq,
+            "decision": decision_body(offer.record.decision),
+            "to": to,
+            "acknowledged": acknowledged,
+        }
+        if why:
+            body["refused"] = why
+        self._shared.log("action", body, m.n)

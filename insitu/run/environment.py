@@ -1,0 +1,85 @@
+"""What a run was computed with: records are re-derived byte for byte only where all of this is the same."""
+
+import hashlib
+import os
+import platform
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from insitu.store.canonical import canonical, digest_bytes
+
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-image", "pybaselines", "onnxruntime", "numcodecs", "orjson")
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@cache
+def code_digest() -> str:
+    """sha256 over our own source files: two builds of one version may differ."""
+    root = Path(__file__).resolve().parent.parent
+    h = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        h.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return "sha256:" + h.hexdigest()
+
+
+def cpu_flags() -> str:
+    """Name and flags of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    found = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "flags", "Features"):
+            found.setdefault(key.strip(), " ".join(sorted(value.split())) if "lag" in key else value.strip())
+    return "; ".join(found[k] for k in sorted(found))
+
+
+def blas() -> str:
+    """Name and version of the BLAS that numpy was built with."""
+    import numpy as np
+
+    config: Any = np.show_config(mode="dicts")
+    found = config.get("Build Dependencies", {}).get("blas", {})
+    return f"{found.get('name', '')} {found.get('version', '')}".strip()
+
+
+@cache
+def _digest_of(text: str) -> str:
+    return digest_bytes(text.encode())
+
+
+def environment() -> dict[str, Any]:
+    """The environment as a plain dict, with its digest under `digest` (host-independent parts only)."""
+    from insitu import __version__
+
+    installed = sorted(f"{d.metadata['Name']}=={d.version}".lower() for d in metadata.distributions() if d.metadata)
+    body = {
+        "insitu": __version__,
+        "code": code_digest(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cpu": _digest_of(cpu_flags()),
+        "cpu_name": cpu_flags().split(";")[0][:80],
+        "blas": blas(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "installed": _digest_of("\n".join(installed)),
+        "byteorder": sys.byteorder,
+    }
+    return {**body, "digest": digest_bytes(canonical(body))}
+
+
+def threads_per_process() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,103 @@
+"""The folder of a new run: its name, its files, and what was left by a run before it."""
+
+import os
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from insitu.config import Setup
+from insitu.errors import InsituError
+from insitu.run.environment import environment
+from insitu.store.canonical import digest_bytes
+from insitu.store.files import Disk, refuse_network, storage_error
+from insitu.store.recover import find_unsealed, recover
+
+FORMAT = 1
+
+
+def new_uid() -> str:
+    """A UUID of version 7: unique, and in order of time as text."""
+    ms = time.time_ns() // 1_000_000
+    value = (ms << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
+    return str(uuid.UUID(int=value))
+
+
+def create(setup: Setup, data_root: Path, uid: str, disk: Disk) -> Path:
+    """`<data_root>/runs/<date>/<uid>`, durable, with an empty inbox."""
+    if any(s.detector.live for s in setup.sources):
+        refuse_network(_existing(data_root))
+    folder = data_root / "runs" / datetime.now(UTC).date().isoformat() / uid
+    try:
+        disk.make_folders(folder / "inbox")
+    except OSError as e:
+        raise storage_error(e, folder, "make the run folder") from e
+    return folder
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def write_settings(setup: Setup, folder: Path, disk: Disk) -> dict[str, Any]:
+    """Recipe, detectors, environment and the files that the recipe names, as they are used. Returns their digests."""
+    env = environment()
+    files = {"recipe.toml": setup.recipe_toml.encode(), "detectors.toml": setup.detectors_toml.encode()}
+    files["env.json"] = orjson.dumps(env, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    for name, path in setup.files.items():
+        files[f"files/{name}"] = path.read_bytes()
+    for name, data in files.items():
+        disk.make_folders((folder / name).parent)
+        disk.write_file(folder / name, data)
+    return {
+        "recipe": digest_bytes(files["recipe.toml"]),
+        "detector": digest_bytes(files["detectors.toml"]),
+        "environment": env["digest"],
+        "files": {name: digest_bytes(data) for name, data in files.items() if name.startswith("files/")},
+    }
+
+
+def open_body(setup: Setup, uid: str, digests: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """The first entry of the ledger."""
+    from insitu import __version__
+
+    return {
+        "uid": uid,
+        "format": FORMAT,
+        "insitu": __version__,
+        "title": setup.title,
+        "recipe_name": setup.name,
+        "sources": [s.detector.source for s in setup.sources],
+        "simulated": setup.simulated,
+        "started_ns": time.time_ns(),
+        "host": os.uname().nodename,
+        **digests,
+        **more,
+    }
+
+
+def recover_leftovers(data_root: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Seal what earlier runs that were killed have left. Returns sentences for people, and what was found."""
+    told, found = [], []
+    for folder in find_unsealed(data_root):
+        try:
+            report = recover(folder)
+        except InsituError as e:
+            told.append(f"run {folder.name} was killed and could not be recovered: {e}")
+            continue
+        if not report.get("began"):
+            continue
+        found.append(report)
+        told.append(
+            f"run {report['uid']} was killed earlier: recovered, {report['frames']} frames are safe, "
+            f"{report.get('skipped', 0)} of them not analysed (`insitu reanalyse` does that)"
+        )
+    return told, found

@@ -1,0 +1,189 @@
+"""The reader thread of one source: arrivals become frames with a row, a segment, credit and an `n`."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from insitu.config import Acquire, Source
+from insitu.errors import InsituError, SourceError
+from insitu.maths.aligned import aligned
+from insitu.run.shared import Gap, Quarantined, Shared, Unstored, now
+from insitu.store.segments import Segmenter, SourceSpec, frame_arrays
+from insitu.store.sequence import Placement, Sequencer
+from insitu.types import Arrival, Axis, Invalid
+
+ENCODE_IN_POOL = 256 * 1024
+"""Frames of at least this many bytes are hashed and compressed on the pool; smaller ones by the store thread."""
+
+
+class Intake(threading.Thread):
+    """Owns its source: only this thread touches the reader, and only the reader closes itself."""
+
+    def __init__(
+        self,
+        source: Source,
+        spec: SourceSpec,
+        acquire: Acquire,
+        shared: Shared,
+        pool: Executor,
+        encode: Callable[..., Any],
+    ) -> None:
+        super().__init__(name=f"reader-{source.detector.source}", daemon=True)
+        self.detector, self.shared, self.acquire = source.detector, shared, acquire
+        self.reader = source.reader()
+        self._pool, self._encode, self._varying = pool, encode, spec.varying
+        self._segmenter = Segmenter(spec)
+        self._sequencer = Sequencer(
+            reorder=acquire.reorder, max_gap=acquire.max_gap, counter_bits=source.detector.counter_bits
+        )
+        self._shape_told = False
+        self._axes: dict[str, tuple[np.ndarray, Axis]] = {}  # the last axis of each name, as given and as kept
+        self.received = 0
+
+    def run(self) -> None:
+        try:
+            self._read()
+        except InsituError as e:
+            self.shared.stop("failed", str(e), e)
+        except Exception as e:  # noqa: BLE001 - the boundary: whatever a reader raises ends its source, raw data safe
+            error = SourceError(
+                f"the reader failed: {type(e).__name__}: {e}",
+                where=self.detector.source,
+                remedy="The frames that had arrived are stored; check the instrument and start a new run",
+            )
+            error.__cause__ = e
+            self.shared.stop("failed", str(error), error)
+
+    def _read(self) -> None:
+        arrivals = self.reader()
+        try:
+            for item in arrivals:
+                if self.shared.stopping.is_set():
+                    return
+                if item is None:
+                    continue
+                self.received += 1
+                self._invalid(item) if isinstance(item, Invalid) else self._arrival(item)
+        finally:
+            close = getattr(arrivals, "close", None)
+            if close is not None:
+                close()
+
+    def _place(self, source_seq: int | None) -> Placement:
+        placement = self._sequencer.place(source_seq)
+        source = self.detector.source
+        if placement.epoch:
+            body = {"what": "epoch", "source": source, "seq": placement.seq, "source_seq": source_seq}
+            self.shared.log("event", body)
+        if placement.lost:
+            self.shared.to_store.put(Gap(source, *placement.lost))
+        return placement
+
+    def _invalid(self, item: Invalid) -> None:
+        placement = self._place(item.source_seq)
+        source = self.detector.source
+        self.shared.first_invalid = self.shared.first_invalid or item.reason
+        if placement.seq is None:
+            arrival = _nothing(source, item.source_seq)
+            self.shared.to_store.put(Quarantined(placement.kind, arrival, item.reason, item.payload))
+        else:
+            self.shared.to_store.put(
+                Unstored(
+                    "invalid",
+                    source,
+                    placement.seq,
+                    item.source_seq,
+                    item.reason,
+                    item.payload,
+                    placement.refill,
+                    item.name,
+                )
+            )
+        if self.acquire.on_invalid == "stop":
+            self.shared.stop("failed", item.reason, SourceError(item.reason, where=item.name or source))
+
+    def _arrival(self, arrival: Arrival) -> None:
+        received = now()
+        arrival = self._normal(arrival)
+        nbytes = sum(a.nbytes for a in frame_arrays(arrival, self._varying).values())
+        self._check(arrival, nbytes)
+        placement = self._place(arrival.source_seq)
+        if placement.seq is None:
+            self._without_row(placement, arrival)
+            return
+        if not self.shared.credit.take(nbytes, wait=not self.detector.live):
+            if not self.shared.stopping.is_set() or self.detector.live:
+                self._dropped(placement, arrival)
+            return
+        segment = self._segmenter.assign(arrival, placement.seq, refill=placement.refill)
+        if segment is None:
+            self.shared.credit.release(nbytes)
+            reason = "it came out of order and is of another kind than the frames around its place"
+            self.shared.to_store.put(Quarantined("late", arrival, reason, None))
+            return
+        encoded = self._pool.submit(self._encode, arrival) if nbytes >= ENCODE_IN_POOL else None
+        self.shared.stamp(arrival, placement.seq, received, (segment, placement.refill, nbytes, encoded))
+
+    def _normal(self, a: Arrival) -> Arrival:
+        """One layout for everyone, and what the detector file knows (it wins over headers)."""
+        calibration = self.detector.calibration
+        return replace(
+            a,
+            data=aligned(a.data),
+            sigma=None if a.sigma is None else aligned(a.sigma),
+            mask=None if a.mask is None else aligned(a.mask),
+            axes={name: self._axis(name, axis) for name, axis in a.axes.items()},
+            context={**a.context, **calibration} if calibration else a.context,
+        )
+
+    def _axis(self, name: str, axis: Axis) -> Axis:
+        """An axis in the one layout; the same object again while the reader gives the same one."""
+        given, kept = self._axes.get(name, (None, None))
+        if given is not axis.values or kept is None or kept.unit != axis.unit:
+            kept = Axis(aligned(axis.values), axis.unit)
+            self._axes[name] = (axis.values, kept)
+        return kept
+
+    def _check(self, arrival: Arrival, nbytes: int) -> None:
+        if nbytes > self.shared.credit.limit:
+            raise SourceError(
+                f"a frame of {nbytes} bytes is larger than the whole credit of {self.shared.credit.limit} bytes",
+                where=self.detector.source,
+                expected="several frames to fit into budget.in_flight",
+                remedy=f'Raise it, for example: --set budget.in_flight="{max(1, nbytes * 4 // 1_000_000)} MB"',
+            )
+        d = self.detector
+        wrong = (d.shape and d.shape != arrival.data.shape) or (d.dtype and d.dtype != arrival.data.dtype.name)
+        if wrong and not self._shape_told:
+            self._shape_told = True
+            got, expected = (
+                f"{list(s)} {t}" for s, t in ((arrival.data.shape, arrival.data.dtype), (d.shape or (), d.dtype))
+            )
+            body = {"what": "shape", "source": d.source, "got": got, "expected": expected}
+            self.shared.log("event", body)
+            self.shared.notes.append(
+                f"{d.source}: frames are {got}, the detector file says {expected}; stored as they are"
+            )
+
+    def _without_row(self, placement: Placement, arrival: Arrival) -> None:
+        if placement.kind == "late":
+            reason = f"its place was given up as lost more than {self.acquire.reorder} frames ago"
+        else:
+            reason = f"frame number {arrival.source_seq} had arrived before"
+        self.shared.to_store.put(Quarantined(placement.kind, arrival, reason, None))
+
+    def _dropped(self, placement: Placement, arrival: Arrival) -> None:
+        reason = "no credit was left: the disk or the analysis is too slow for this source"
+        seq = placement.seq if placement.seq is not None else -1
+        source = self.detector.source
+        self.shared.to_store.put(
+            Unstored("dropped", source, seq, arrival.source_seq, reason, b"", placement.refill, "")
+        )
+
+
+def _nothing(source: str, source_seq: int | None) -> Arrival:
+    return Arrival(source=source, data=np.empty(0), dims=("none",), unit="", time_ns=0, source_seq=source_seq)
