@@ -1,6 +1,7 @@
 """The fold of a stored run: its frames in order of `n` through the same `measure` and `judge` as the live run."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from insitu.config import Setup
 from insitu.errors import NotFoundError
@@ -40,13 +41,17 @@ def reference_fold(setup: Setup) -> ReferenceFold:
     return ReferenceFold(Declared(r.name, r.source, r.first, r.file) for r in setup.references)
 
 
-def origin(run: StoredRun) -> StoredRun:
+@contextmanager
+def origin(run: StoredRun) -> Iterator[StoredRun]:
     """The run that holds the raw frames: itself, or the one that a derived run was made from."""
     uid = run.open_body().get("derived_from", "")
     if not uid:
-        return run
-    for path in sorted(run.path.parent.parent.glob(f"*/{uid}")):
-        return StoredRun(path)
+        yield run
+        return
+    for path in run.path.absolute().parent.parent.glob(f"*/{uid}"):
+        with StoredRun(path) as source:
+            yield source
+        return
     raise NotFoundError(
         f"the raw frames are in run {uid}, which is not beside this one",
         where=str(run.path),

@@ -119,7 +119,7 @@ class _Engine:
         references = ReferenceFold(Declared(r.name, r.source, r.first, r.file) for r in setup.references)
         self.folder = folders.create(setup, data_root, self.uid, disk)
         self.lock = Lock(self.folder)
-        self.shared = Shared(Credit(setup.budget.in_flight_bytes))
+        self.shared = Shared(Credit(int(setup.budget.in_flight_bytes)))
         digests = folders.write_settings(setup, self.folder, disk)
         body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
         specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
@@ -150,7 +150,7 @@ class _Engine:
         )
         live = {s.detector.source: s.detector.live for s in setup.sources}
         self.analysis = Analysing(pipeline, references, self.acting, shared, setup.budget, live, setup.acquire.on_fault)
-        self.store = Storing(self.writer, shared, setup.budget.commit_s, self.acting.acknowledged)
+        self.store = Storing(self.writer, shared, setup.budget.commit_s, self.acting.acknowledged, self.pool)
 
     def run(self, observer: Observer) -> Summary:
         """Start, supervise, stop in order, seal."""

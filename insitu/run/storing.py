@@ -2,27 +2,38 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from queue import Empty
 
 from insitu.errors import InsituError, StorageError
 from insitu.run.shared import Gap, Logged, Quarantined, Queued, Shared, ToStore, Unstored
+from insitu.store.segments import Encoded
 from insitu.store.writer import Pending, RunWriter
 
-GROUP = 256
-"""At most this many frames in one commit."""
+GROUP = 512
+"""At most this many things (256 frames with their records) in one commit."""
+SPLIT = 16
+"""From this many small frames on, half of them are encoded on the pool."""
 
 
 class Storing(threading.Thread):
     """Runs until it is handed None. An error ends intake at once: nothing is retried on a file whose sync failed."""
 
     def __init__(
-        self, writer: RunWriter, shared: Shared, commit_s: float, acknowledged: Callable[[list[int]], None]
+        self,
+        writer: RunWriter,
+        shared: Shared,
+        commit_s: float,
+        acknowledged: Callable[[list[int]], None],
+        pool: Executor,
     ) -> None:
         super().__init__(name="store", daemon=True)
         self.writer, self.shared, self._commit_s, self._acknowledged = writer, shared, commit_s, acknowledged
         self._owed: dict[int, tuple[int, int]] = {}  # n: bytes of credit, and what is still to be committed (2, 1)
-        self.queued = 0
+        self._pool = pool
+        self._encoded: deque[Encoded] = deque()
 
     def run(self) -> None:
         try:
@@ -42,21 +53,10 @@ class Storing(threading.Thread):
 
     def _group(self) -> bool:
         """One commit; False after the last."""
-        queue, more = self.shared.to_store, True
-        item = queue.get()
-        deadline = time.monotonic() + self._commit_s
-        frames = 0
-        while True:
-            if item is None:
-                more = False
-                break
-            frames += self._take(item)
-            if frames >= GROUP:
-                break
-            try:
-                item = queue.get(timeout=max(0.0, deadline - time.monotonic()))
-            except Empty:
-                break
+        group, more = self._gather()
+        self._encode(group)
+        for item in group:
+            self._hand_over(item)
         began = time.monotonic()
         stored, spoken = self.writer.commit()
         self.shared.latency["commit"].add(time.monotonic() - began)
@@ -66,15 +66,39 @@ class Storing(threading.Thread):
             self._acknowledged(spoken)
         return more
 
-    def _take(self, item: ToStore) -> int:
-        """Hand one item to the writer; 1 where it was a frame."""
+    def _gather(self) -> tuple[list[ToStore], bool]:
+        """What comes within the commit time, up to a full group; and whether more will come."""
+        queue, group = self.shared.to_store, []
+        deadline = time.monotonic() + self._commit_s
+        item = queue.get()
+        while item is not None:
+            group.append(item)
+            if len(group) >= GROUP:
+                return group, True
+            try:
+                item = queue.get_nowait()
+            except Empty:
+                try:
+                    item = queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                except Empty:
+                    return group, True
+        return group, False
+
+    def _encode(self, group: list[ToStore]) -> None:
+        """Digest and compress the small frames of a group, half of them on the pool beside us."""
+        small = [item.frame for item in group if isinstance(item, Queued) and item.encoded is None]
+        half = len(small) // 2 if len(small) >= SPLIT else 0
+        other = self._pool.submit(self.writer.encode_many, small[:half]) if half else None
+        mine = self.writer.encode_many(small[half:])
+        self._encoded = deque((other.result() if other else []) + mine)
+
+    def _hand_over(self, item: ToStore) -> None:
         w = self.writer
         if isinstance(item, Queued):
-            encoded = w.encode(item.frame) if item.encoded is None else item.encoded.result()
+            encoded = self._encoded.popleft() if item.encoded is None else item.encoded.result()
             w.add_frame(item.frame, encoded, item.segment, refill=item.refill)
             self._owed[item.frame.n] = (item.nbytes, 2)
-            return 1
-        if isinstance(item, Pending):
+        elif isinstance(item, Pending):
             w.add_record(item)
         elif isinstance(item, Logged):
             w.entry(item.kind, item.n, item.body)
@@ -84,7 +108,6 @@ class Storing(threading.Thread):
             w.add_unstored(*item)
         elif isinstance(item, Quarantined):
             w.add_quarantined(item.kind, item.arrival, item.reason, item.payload)
-        return 0
 
     def _pay(self, numbers: list[int]) -> None:
         """Give credit back for frames whose data and whose record are both committed."""

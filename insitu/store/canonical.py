@@ -3,7 +3,9 @@
 Stored bytes are hashed, never re-encoded ones. Digests carry their name (`blake3:...`).
 """
 
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import orjson
 from blake3 import blake3
 
 from insitu.types import Axis, Decision, Feature, Frame, Record, Verdict
+
+_LITTLE = sys.byteorder == "little"
 
 
 def canonical(value: Any) -> bytes:
@@ -25,6 +29,8 @@ def digest_bytes(data: bytes | memoryview) -> str:
 
 def little(array: np.ndarray) -> np.ndarray:
     """The array as C-contiguous little-endian, without a copy where it already is."""
+    if _LITTLE and array.dtype.isnative and array.flags.c_contiguous:
+        return array
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
@@ -36,9 +42,14 @@ def digest_array(array: np.ndarray) -> str:
     True
     """
     a = little(array)
-    h = blake3(f"{a.dtype.str}{list(a.shape)}".encode() + b"\0")
+    h = blake3(_prefix(a.dtype.str, a.shape))
     h.update(a.data.cast("B") if a.size else b"")
     return "blake3:" + h.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _prefix(dtype: str, shape: tuple[int, ...]) -> bytes:
+    return f"{dtype}{list(shape)}".encode() + b"\0"
 
 
 def feature_body(f: Feature) -> dict[str, Any]:

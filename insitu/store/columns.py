@@ -72,23 +72,26 @@ class Column:
         self.folder, self.dtype, self.fill, self.disk = folder, np.dtype(dtype), fill, disk
         self.attributes = dict(attributes)
         self._chunks: dict[int, np.ndarray] = {}
-        self._changed: set[int] = set()
         self._published = -1
 
-    def put(self, row: int, value: int) -> None:
-        number, at = divmod(row, CHUNK)
-        chunk = self._chunks.get(number)
-        if chunk is None:
-            chunk = self._chunks[number] = self._read(number)
-        chunk[at] = value
-        self._changed.add(number)
+    def put(self, rows: np.ndarray, values: np.ndarray) -> set[int]:
+        """Set `values` at `rows`; the numbers of the chunks that changed."""
+        numbers = rows // CHUNK
+        changed = set(np.unique(numbers).tolist())
+        for number in changed:
+            chunk = self._chunks.get(number)
+            if chunk is None:
+                chunk = self._chunks[number] = self._read(number)
+            here = numbers == number
+            chunk[rows[here] - number * CHUNK] = values[here]
+        return changed
 
-    def publish(self, rows: int, *, durable: bool = False) -> None:
+    def publish(self, rows: int, changed: set[int], *, durable: bool = False) -> None:
         """Bring the files up to date with `rows` rows."""
-        self.disk.make_folders(self.folder / "c")
-        for number in sorted(self._changed):
+        if self._published < 0:
+            self.disk.make_folders(self.folder / "c")
+        for number in sorted(changed):
             self.disk.write_file(self.folder / "c" / str(number), self._chunks[number].data.cast("B"), durable=durable)
-        self._changed.clear()
         for number in sorted(self._chunks)[:-2]:  # the last two may still change
             del self._chunks[number]
         if rows != self._published or durable:
@@ -105,7 +108,40 @@ class Column:
         return np.full(CHUNK, self.fill, self.dtype)
 
 
-def frame_columns(folder: Path, disk: Disk) -> dict[str, Column]:
+class FrameColumns:
+    """The columns of one segment. Rows are noted one by one, and go into the arrays when they are published."""
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self._columns = _columns(folder, disk)
+        self._noted: list[tuple[int, int, int, int, int]] = []
+        self._states: list[tuple[int, int]] = []
+
+    def frame(self, row: int, time_ns: int, duration_ns: int, clock_sigma_ns: int, source_seq: int | None) -> None:
+        """A stored frame."""
+        self._noted.append((row, time_ns, duration_ns, clock_sigma_ns, -1 if source_seq is None else source_seq))
+
+    def state(self, row: int, state: int) -> None:
+        """What became of a row without a frame."""
+        self._states.append((row, state))
+
+    def publish(self, rows: int, *, durable: bool = False) -> None:
+        """Bring the files up to date with `rows` rows."""
+        changed: dict[str, set[int]] = {name: set() for name in self._columns}
+        if self._states:
+            table = np.array(self._states, np.int64)
+            changed["state"] |= self._columns["state"].put(table[:, 0], table[:, 1])
+        if self._noted:
+            table = np.array(self._noted, np.int64)
+            for k, name in enumerate(("time", "exposure", "clock_sigma", "source_seq"), 1):
+                changed[name] |= self._columns[name].put(table[:, 0], table[:, k])
+            changed["state"] |= self._columns["state"].put(table[:, 0], np.zeros(len(table), np.int64))
+        self._noted.clear()
+        self._states.clear()
+        for name, column in self._columns.items():
+            column.publish(rows, changed[name], durable=durable)
+
+
+def _columns(folder: Path, disk: Disk) -> dict[str, Column]:
     """The columns that every segment has: time, exposure, clock_sigma_ns, source_seq and state."""
     states = {"flag_values": list(range(len(STATES))), "flag_meanings": " ".join(STATES)}
     return {
@@ -129,13 +165,3 @@ def frame_columns(folder: Path, disk: Disk) -> dict[str, Column]:
         ),
         "state": Column(folder / "state", "|u1", LOST, {"long_name": "what became of the frame", **states}, disk),
     }
-
-
-def put_frame(columns: Mapping[str, Column], row: int, body: Mapping[str, Any]) -> None:
-    """The values of one stored frame, from its ledger entry."""
-    columns["time"].put(row, body["time_ns"])
-    columns["exposure"].put(row, body["duration_ns"])
-    columns["clock_sigma"].put(row, body["clock_sigma_ns"])
-    source_seq = body["source_seq"]
-    columns["source_seq"].put(row, -1 if source_seq is None else source_seq)
-    columns["state"].put(row, 0)

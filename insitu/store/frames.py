@@ -22,6 +22,9 @@ MISSING = np.uint64(2**64 - 1)
 SHARD_BYTES = 256_000_000
 SHARD_FRAMES_MOST = 16_384
 OPEN_SHARDS = 2
+WRITE_BYTES = 4_000_000
+WRITE_PARTS = 1000
+"""Appended chunks are gathered and written together: at most this many bytes, and below the limit of one pwritev."""
 
 
 class Place(NamedTuple):
@@ -90,12 +93,13 @@ def frames_per_shard(nbytes: int) -> int:
 class _Shard:
     """One open shard file: its index in memory, and where the next frame goes."""
 
-    __slots__ = ("dirty", "end", "fd", "index", "stale")
+    __slots__ = ("dirty", "end", "fd", "index", "stale", "unwritten", "written")
 
     def __init__(self, fd: int, per_shard: int, header: int) -> None:
         self.fd = fd
         self.index = np.full((per_shard, 2), MISSING, "<u8")
-        self.end = header
+        self.end = self.written = header
+        self.unwritten: list[bytes] = []  # from `written` to `end`
         self.dirty = False  # bytes written and not yet synced
         self.stale = False  # the index in the file is behind
 
@@ -118,24 +122,35 @@ class FrameArray:
         """Write the encoded frame of a row behind the last one of its shard. Not durable until `sync`."""
         number, at = divmod(row, self.spec.per_shard)
         shard = self._shards.get(number) or self._open(number)
-        data, checksum = chunk
-        nbytes = self.disk.write_at(shard.fd, shard.end, data, checksum)
+        nbytes = len(chunk[0]) + len(chunk[1])
+        shard.unwritten += chunk
         place = Place(row, number, shard.end, nbytes)
         shard.index[at] = (shard.end, nbytes)
         shard.end += nbytes
         shard.dirty = shard.stale = True
+        if shard.end - shard.written >= WRITE_BYTES or len(shard.unwritten) >= WRITE_PARTS:
+            self._write(shard)
         return place
+
+    def _write(self, shard: _Shard) -> None:
+        """One write for what has gathered."""
+        if shard.unwritten:
+            self.disk.write_at(shard.fd, shard.written, *shard.unwritten)
+            shard.written = shard.end
+            shard.unwritten.clear()
 
     def sync(self) -> None:
         """Make durable all that was appended."""
         for shard in self._shards.values():
             if shard.dirty:
+                self._write(shard)
                 self.disk.sync(shard.fd)
                 shard.dirty = False
 
     def publish(self, rows: int, *, durable: bool = False) -> None:
         """Bring the view up to date: the index of each shard, then the shape."""
         for shard in self._shards.values():
+            self._write(shard)
             if shard.stale:
                 self.disk.write_at(shard.fd, 0, shard.index_bytes())
                 shard.stale = False
@@ -168,7 +183,7 @@ class FrameArray:
         if size:  # a reordered frame of a shard that was full: go on behind its end
             stored = self.disk.read_at(fd, 0, self.spec.header - 4)
             shard.index = np.frombuffer(stored, "<u8").reshape(-1, 2).copy()
-            shard.end = size
+            shard.end = shard.written = size
         else:
             self.disk.write_at(fd, 0, shard.index_bytes())
             self.disk.sync(fd)
@@ -178,6 +193,7 @@ class FrameArray:
 
     def _retire(self, number: int) -> None:
         shard = self._shards.pop(number)
+        self._write(shard)
         self.disk.write_at(shard.fd, 0, shard.index_bytes())
         self.disk.sync(shard.fd)
         self.disk.close(shard.fd)

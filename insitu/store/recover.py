@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from insitu.store.columns import STATES, frame_columns, put_frame
+from insitu.store.columns import STATES, FrameColumns
 from insitu.store.files import Disk
 from insitu.store.frames import Place, rebuild
 from insitu.store.ledger import Ledger, add_body
@@ -131,15 +131,15 @@ def _rebuild_segment(run: StoredRun, body: dict[str, Any], end: int, rows: dict[
         cut += rebuild(folder / name, array_spec(body, name), end - first, places, disk)
     for name in ("time", "clock_sigma", "exposure", "source_seq", "state"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    columns = frame_columns(folder, disk)
+    columns = FrameColumns(folder, disk)
     for seq in range(first, end):
         if rows.get(seq):
-            columns["state"].put(seq - first, rows[seq])
+            columns.state(seq - first, rows[seq])
     for e in run.entries("frame"):
-        if e.body["source"] == source and first <= e.body["seq"] < end:
-            put_frame(columns, e.body["seq"] - first, e.body)
-    for column in columns.values():
-        column.publish(end - first, durable=True)
+        b = e.body
+        if b["source"] == source and first <= b["seq"] < end:
+            columns.frame(b["seq"] - first, b["time_ns"], b["duration_ns"], b["clock_sigma_ns"], b["source_seq"])
+    columns.publish(end - first, durable=True)
     return cut
 
 

@@ -138,27 +138,25 @@ class Segment:
         self.arrays = {
             name: FrameArray(folder / name, array_spec(self.body, name), disk) for name in self.body["arrays"]
         }
-        self.columns = columns.frame_columns(folder, disk)
-        for column in self.columns.values():
-            column.publish(0)
+        self.columns = columns.FrameColumns(folder, disk)
+        self.columns.publish(0)
 
     def mark(self, seq: int, state: int) -> None:
         """Say what became of a row without a frame."""
         row = seq - self.first_seq
-        self.columns["state"].put(row, state)
+        self.columns.state(row, state)
         self.rows = max(self.rows, row + 1)
 
-    def put(self, seq: int, body: Mapping[str, Any]) -> None:
-        """The columns of a stored frame, from its ledger entry."""
-        row = seq - self.first_seq
-        columns.put_frame(self.columns, row, body)
+    def put(self, frame: Frame) -> None:
+        """The columns of a stored frame."""
+        row = frame.seq - self.first_seq
+        self.columns.frame(row, frame.time_ns, frame.duration_ns, frame.clock_sigma_ns, frame.source_seq)
         self.rows = max(self.rows, row + 1)
 
     def publish(self, rows: int, *, durable: bool = False) -> None:
         """Bring the views up to date; `rows`: length including fill rows at the end."""
         self.rows = max(self.rows, rows)
-        for column in self.columns.values():
-            column.publish(self.rows, durable=durable)
+        self.columns.publish(self.rows, durable=durable)
         for array in self.arrays.values():
             array.publish(self.rows, durable=durable)
 

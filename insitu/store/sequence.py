@@ -89,9 +89,9 @@ class Sequencer:
         row = self._next - 1 - back
         k = next((i for i, (a, b) in enumerate(self._lost) if a <= row < b), None)
         if k is None:
-            if back > self.reorder or row < self._epoch_start:
+            if back > self.reorder:
                 return self._restart(number)
-            return Placement("duplicate", None)
+            return Placement("late" if row < self._epoch_start else "duplicate", None)
         if back > self.reorder:
             return Placement("late", None)
         a, b = self._lost[k]

@@ -8,7 +8,7 @@ import io
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,6 +81,10 @@ class RunWriter:
         """Digest and compress: pure, any thread, before `add_frame`."""
         return encode_frame(frame, self._sources[frame.source].spec)
 
+    def encode_many(self, frames: Sequence[Arrival]) -> list[Encoded]:
+        """`encode` of several small frames, in order."""
+        return [self.encode(f) for f in frames]
+
     def entry(self, kind: str, n: int | None, body: Mapping[str, Any]) -> None:
         """Any entry of the log that has no bytes of its own."""
         add_body(self.ledger, kind, n, dict(body))
@@ -95,7 +99,7 @@ class RunWriter:
             p = at.arrays[name].append(frame.seq - at.first_seq, chunk)
             self.ledger.place(PlaceRow(frame.n, name, frame.source, segment, frame.seq, p.shard, p.offset, p.nbytes))
             self.raw_bytes += p.nbytes
-        at.put(frame.seq, body)
+        at.put(frame)
         self._touched.add(at)
         source.rows = max(source.rows, frame.seq + 1)
         self._frames.append(frame.n)
