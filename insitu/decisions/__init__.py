@@ -1,0 +1,8 @@
+"""Decisions: verdicts to actions. Short names for `use` in a recipe's `[[rules]]`."""
+
+RULES = {
+    "adapt_step": "insitu.decisions.adapt:AdaptStep",
+    "finish_when": "insitu.decisions.finish:FinishWhen",
+    "halt_after": "insitu.decisions.halt:HaltAfter",
+    "pause_on": "insitu.decisions.pause:PauseOn",
+}

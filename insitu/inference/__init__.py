@@ -1,0 +1,6 @@
+"""Inference: measurements to verdicts. Short names for `use` in a recipe's `[[models]]`."""
+
+MODELS = {
+    "change_point": "insitu.inference.change_point:ChangePoint",
+    "limits": "insitu.inference.limits:Limits",
+}
