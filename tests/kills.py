@@ -43,7 +43,7 @@ RunWriter.commit = watched
 faults = ["missing@20-22", "duplicate@40", "reorder@60", "missing@100"]
 more = {"shard_frames": 64} if int(sys.argv[2]) % 2 else {}
 from tests.settings import detector
-found = {"bench": {**detector(frames=None, seed=int(sys.argv[2]), faults=faults), **more}}
+found = {"bench": {**detector(frames=1_000_000, seed=int(sys.argv[2]), faults=faults), **more}}
 run(setup({"rules": []}, detectors=found), data_root=Path(sys.argv[1]))
 """
 

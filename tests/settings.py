@@ -23,9 +23,11 @@ def detector(source: str = "det", *, live: bool = False, **reader: Any) -> dict[
         "format": 1,
         "source": source,
         "live": live,
+        "shape": [4096],
+        "dtype": "uint32",
         "unit": "counts",
         "dims": ["two_theta"],
-        "reader": {"use": "simulated.diffractometer", "frames": 60, **reader},
+        "reader": {"use": "simulated.diffractometer", "frames": 60, "exposure": "1 ms", **reader},
         "calibration": {"wavelength": "1.5406 angstrom"},
     }
 

@@ -117,8 +117,9 @@ def variance_of(y: np.ndarray, sigma: np.ndarray | None, poisson: bool) -> np.nd
         return variance
     if poisson:
         return np.maximum(y, 1.0)
-    noise = noise_level(y)
-    return np.full(y.size, max(noise * noise, 1e-12 * float(np.ptp(y)) ** 2, 1e-200))
+    rounding = 1e-10 * float(np.max(np.abs(y)))
+    noise = max(noise_level(y), 1e-6 * float(np.ptp(y)), rounding, 1e-100)
+    return np.full(y.size, noise * noise)
 
 
 def warm() -> None:

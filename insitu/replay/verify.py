@@ -84,7 +84,7 @@ def verify(path: Path, *, progress: Progress | None = None) -> Report:
     except InsituError as e:
         if not report.findings:
             report.add(e.where or str(path), e.what)
-    except (sqlite3.Error, ValueError, KeyError) as e:
+    except (sqlite3.Error, ValueError, KeyError, TypeError) as e:
         report.add("ledger.db", f"cannot be read: {type(e).__name__}: {e}")
     return report
 

@@ -138,9 +138,7 @@ class _Engine:
             for s in setup.sources
         ]
         limits = {name: limit for s in setup.sources for name, limit in s.detector.limits.items()}
-        adapters = {
-            r.detector.source: r.reader.adapt for r in self.readers if callable(getattr(r.reader, "adapt", None))
-        }
+        adapters = {r.detector.source: getattr(r.reader, "adapt") for r in self.readers if hasattr(r.reader, "adapt")}  # noqa: B009
         self.acting = Acting(
             Guard(limits, "act" if self.mode == "act" else "advise"),
             shared,

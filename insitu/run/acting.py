@@ -46,9 +46,7 @@ class Acting:
         if decision.action is not Action.CONTINUE:
             m = record.measurement
             self.last = {"n": m.n, "source": m.source, "seq": m.seq, **decision_body(decision)}
-        elif not (self.state == "paused" and decision.reason):
-            return
-        if self.mode != "act":
+        if self.mode != "act" or (decision.action is Action.CONTINUE and not self._resumes(record)):
             return
         if self._after_commit:
             with self._lock:
@@ -65,18 +63,27 @@ class Acting:
         for offer in offers:
             self._offer(offer)
 
+    def _resumes(self, record: Record) -> bool:
+        """A paused run goes on once no rule asks for the pause any more."""
+        judged = record.measurement.role == "sample"
+        return self.state == "paused" and judged and all(d.action is not Action.PAUSE for d in record.spoke)
+
     def _offer(self, offer: _Offer) -> None:
         decision, m = offer.record.decision, offer.record.measurement
-        if decision.action is Action.CONTINUE:
+        if self._resumes(offer.record):
             self.state = "running"
-            self._log(offer, to="run", acknowledged=True, why="")
+            resumed = next((d for d in offer.record.spoke if d.action is Action.CONTINUE and d.reason), decision)
+            self._log(offer, resumed, to="run", acknowledged=True, why="")
+        if decision.action is Action.CONTINUE:
             return
         if decision.action is Action.PAUSE and self.state == "paused":
             return  # already so; said once
         if decision.action >= Action.FINISH and self._shared.stopping.is_set():
             return
         began = time.monotonic_ns()
-        refusal = self._guard.refusal(decision, arrived_ns=offer.arrived_ns, now_ns=began, held=self.held)
+        refusal = self._guard.refusal(
+            decision, arrived_ns=offer.arrived_ns, now_ns=began, held=self.held, present=m.context
+        )
         to = "run"
         if refusal is None:
             try:
@@ -86,7 +93,7 @@ class Acting:
             else:
                 self._guard.moved(decision, began)
                 self._shared.latency["act"].add((time.monotonic_ns() - began) / 1e9)
-        self._log(offer, to=to, acknowledged=refusal is None, why=refusal or "")
+        self._log(offer, decision, to=to, acknowledged=refusal is None, why=refusal or "")
 
     def _carry_out(self, decision: Decision, n: int) -> str:
         """Carry it out; who did."""
@@ -107,12 +114,12 @@ class Acting:
             return ", ".join(sorted(able))
         return "run"
 
-    def _log(self, offer: _Offer, *, to: str, acknowledged: bool, why: str) -> None:
+    def _log(self, offer: _Offer, decision: Decision, *, to: str, acknowledged: bool, why: str) -> None:
         m = offer.record.measurement
         body: dict[str, Any] = {
             "source": m.source,
             "seq": m.seq,
-            "decision": decision_body(offer.record.decision),
+            "decision": decision_body(decision),
             "to": to,
             "acknowledged": acknowledged,
         }

@@ -15,7 +15,7 @@ from insitu.config import Setup
 from insitu.errors import InsituError
 from insitu.run.environment import environment
 from insitu.store.canonical import digest_bytes
-from insitu.store.files import Disk, refuse_network, storage_error
+from insitu.store.files import Disk, refuse_network
 from insitu.store.recover import find_unsealed, recover
 
 FORMAT = 1
@@ -33,10 +33,7 @@ def create(setup: Setup, data_root: Path, uid: str, disk: Disk) -> Path:
     if any(s.detector.live for s in setup.sources):
         refuse_network(_existing(data_root))
     folder = data_root / "runs" / datetime.now(UTC).date().isoformat() / uid
-    try:
-        disk.make_folders(folder / "inbox")
-    except OSError as e:
-        raise storage_error(e, folder, "make the run folder") from e
+    disk.make_folders(folder / "inbox")
     return folder
 
 

@@ -133,6 +133,7 @@ class Intake(threading.Thread):
         calibration = self.detector.calibration
         return replace(
             a,
+            source=self.detector.source,  # the detector file names it, whatever the reader calls itself
             data=aligned(a.data),
             sigma=None if a.sigma is None else aligned(a.sigma),
             mask=None if a.mask is None else aligned(a.mask),

@@ -49,7 +49,7 @@ class Storing(threading.Thread):
     def _failed(self, error: InsituError) -> None:
         self.shared.storage_failed = True
         self.shared.stop("failed", str(error), error)
-        self.writer.abandon()
+        self.writer.give_up()
 
     def _group(self) -> bool:
         """One commit; False after the last."""

@@ -204,8 +204,8 @@ def raw_entries(db: sqlite3.Connection, kinds: Sequence[str] = (), batch: int = 
         ).fetchall()
         if not rows:
             return
-        for row in rows:
-            yield RawEntry(*row)
+        for id_, kind, n, body, digest in rows:  # a damaged file may hold any type
+            yield RawEntry(id_, str(kind), n, body if isinstance(body, bytes) else str(body).encode(), digest)
         last = rows[-1][0]
 
 

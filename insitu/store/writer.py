@@ -70,6 +70,7 @@ class RunWriter:
             self.disk.write_file(source.folder / "zarr.json", group_metadata({"source": name}))
         self.ledger = Ledger(folder / "ledger.db", self.disk)
         self._frames: list[int] = []
+        self._uncounted: list[tuple[str, Mapping[str, Any]]] = []
         self._records: deque[Pending] = deque()
         self._touched: set[Segment] = set()
         self._durable = sys.maxsize if open_body.get("derived_from") else -1  # a derived run has no frames of its own
@@ -88,7 +89,7 @@ class RunWriter:
     def entry(self, kind: str, n: int | None, body: Mapping[str, Any]) -> None:
         """Any entry of the log that has no bytes of its own."""
         add_body(self.ledger, kind, n, dict(body))
-        self.tally.add(kind, body)
+        self._uncounted.append((kind, body))
 
     def add_frame(self, frame: Frame, encoded: Encoded, segment: int, *, refill: bool = False) -> None:
         """Append a frame to the segment that `Segmenter` named (one more than the last: it is opened)."""
@@ -169,11 +170,14 @@ class RunWriter:
         while self._records and self._records[0].n <= self._durable:
             p = self._records.popleft()
             self.ledger.add(p.kind, p.n, p.packed)
-            self.tally.add(p.kind, p.body)
+            self._uncounted.append((p.kind, p.body))
             if p.timing:
                 self.ledger.timing(p.n, p.timing)
             spoken.append(p.n)
         self.ledger.commit()
+        for kind, body in self._uncounted:  # only what is on disk counts
+            self.tally.add(kind, body)
+        self._uncounted.clear()
         stored, self._frames = self._frames, []
         now = time.monotonic()
         if now - self._published_at >= PUBLISH_EVERY_S:
@@ -202,6 +206,11 @@ class RunWriter:
         for source in self._sources.values():
             for segment in source.segments:
                 segment.abandon()
+
+    def give_up(self) -> None:
+        """After an error: close everything as it is; recovery does the rest."""
+        self.abandon()
+        self.ledger.close()
 
     def _rows(self, source: _Source, i: int) -> int:
         end = source.segments[i + 1].first_seq if i + 1 < len(source.segments) else source.rows

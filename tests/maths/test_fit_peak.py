@@ -43,6 +43,24 @@ def test_the_uncertainties_are_those_of_repeated_measurements(kind: str) -> None
     np.testing.assert_allclose(p.std(axis=0), 1.0, atol=0.12)
 
 
+def test_few_counts_give_the_right_area_and_chi_squared() -> None:
+    """Weights from the counts themselves would make the area 0.6 sigma too small here."""
+    rng = np.random.default_rng(6)
+    found = [fit_peak(X, rng.poisson(expected(28.45, 6.0, 5.0)), poisson=True) for _ in range(300)]
+    pulls = [(peak.area[0] - 6.0) / peak.area[1] for peak in found if not peak.why]
+    assert len(pulls) > 290
+    assert abs(np.mean(pulls)) < 0.25
+    assert np.mean([peak.chi2_reduced for peak in found if not peak.why]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_weak_peak_counts_only_from_the_asked_significance_on() -> None:
+    rng = np.random.default_rng(13)
+    found = [fit_peak(X, rng.poisson(expected(28.45, 2.5)), poisson=True) for _ in range(200)]
+    seen = [peak.significance for peak in found if not peak.why]
+    assert 5.0 <= min(seen) < 5.2
+    assert 20 < len(seen) < 180
+
+
 def test_the_fit_agrees_with_scipy() -> None:
     y = np.random.default_rng(4).normal(expected(28.45), 5.0)
     sigma = np.full(X.size, 5.0)

@@ -132,14 +132,15 @@ def test_the_first_signal_stops_in_order_and_seals(tmp_path, number):
 
 
 def test_finish_ends_the_run_with_exit_0(tmp_path):
-    recipe = {"rules": [{"use": "finish_when", "feature": "temperature", "above": "325 K"}]}
+    recipe = {"rules": [{"use": "finish_when", "feature": "context.temperature", "above": "325 K"}]}
     summary = run(setup(recipe, frames=400), data_root=tmp_path, mode="act")
     assert (summary.ended, summary.exit_code) == ("finished", 0)
     assert "temperature" in summary.reason
 
 
 def test_a_frame_larger_than_the_credit_is_a_clear_error(tmp_path):
-    summary = run(setup(None, 'budget.in_flight="8 kB"', frames=5), data_root=tmp_path)
+    found = {"bench": {k: v for k, v in detector(frames=5).items() if k not in ("shape", "dtype")}}
+    summary = run(setup(None, 'budget.in_flight="8 kB"', detectors=found), data_root=tmp_path)
     assert summary.exit_code == 3
     assert "larger than the whole credit" in summary.reason
     assert "budget.in_flight" in str(summary.error)

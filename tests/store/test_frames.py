@@ -132,7 +132,12 @@ def test_a_change_of_shape_or_exposure_opens_a_segment_and_jitter_does_not(new_r
 def test_sigma_mask_and_an_axis_that_varies_are_kept_with_every_frame(new_run):
     run = new_run(spec=SourceSpec(varying=("two_theta",)))
     for k in range(3):
-        run.take(k, axes={"two_theta": Axis(np.linspace(10 + k, 50, 64), "deg")}, sigma=np.full(64, k + 0.5), mask=np.arange(64) == k)
+        run.take(
+            k,
+            axes={"two_theta": Axis(np.linspace(10 + k, 50, 64), "deg")},
+            sigma=np.full(64, k + 0.5),
+            mask=np.arange(64) == k,
+        )
     run.end()
     finish(run.folder, Disk())
     ds = xr.open_zarr(run.folder / "raw.zarr", group="det/0").load()

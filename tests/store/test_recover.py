@@ -73,8 +73,8 @@ def test_recovery_is_idempotent_and_may_be_killed_at_any_call(new_run, tmp_path)
             recover(copy)
         with StoredRun(copy) as stored:
             found = [(f.n, f.seq, f.data.tobytes()) for f in stored.frames()], stored.tally().as_dict()
-            assert len([e for e in stored.entries("seal")]) == 1
-            assert len([e for e in stored.entries("recovered")]) == 1
+            assert len(list(stored.entries("seal"))) == 1
+            assert len(list(stored.entries("recovered"))) == 1
         reference = reference or found
         assert found == reference
         assert recover(copy)["already_sealed"]

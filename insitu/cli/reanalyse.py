@@ -1,0 +1,41 @@
+"""`insitu reanalyse`: measures and judges the stored frames of a run again, into a new run beside the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Run, Sets, Verbose, recipes
+from insitu.cli.run import ending
+from insitu.cli.say import answer, note
+
+
+def reanalyse(
+    run: Run = "last",
+    recipe: Annotated[
+        str,
+        typer.Option("--recipe", "-r", autocompletion=recipes, help="Another recipe; without it, the run's own one."),
+    ] = "",
+    data_root: DataRoot = DATA_ROOT,
+    sets: Sets = None,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> int:
+    """Analyse a stored run again, with another recipe if wanted. The stored run is not touched."""
+    from insitu.catalog import find_run
+    from insitu.config import load, stored_detectors
+    from insitu.replay import reanalyse as again
+
+    path = find_run(run, data_root)
+    chosen = recipe or path / "recipe.toml"
+    setup = load(chosen, sets=sets or (), detectors=stored_detectors(path), purpose="replay")
+    summary = again(path, setup, data_root=data_root, observer=_progress if verbose or not as_json else None)
+    body = summary.as_dict()
+    answer(body, ending(body), as_json=as_json)
+    return summary.exit_code
+
+
+def _progress(status: Mapping[str, Any]) -> None:
+    note(f"{status['done']:,} of {status['total']:,} frames, {status['rate_hz']:.0f} Hz")

@@ -1,0 +1,279 @@
+"""The tables of a recipe and of a detector file. A function's keyword arguments are the keys that its table may hold.
+
+Impossible values are refused with `where` = the key; the caller knows file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from insitu import units
+from insitu.config.settings import Acquire, Budget, Policy, ReferenceSpec
+from insitu.errors import ConfigError
+from insitu.types import KEY, Detector, Feature, Limit
+
+FORMAT = 1
+Rows = list[dict[str, Any]]
+
+
+def recipe(
+    *,
+    format: int,
+    detectors: list[str],
+    title: str = "",
+    prepare: Rows = [],  # noqa: B006 - never changed: it is the schema's default
+    features: Rows = [],  # noqa: B006
+    models: Rows = [],  # noqa: B006
+    rules: Rows = [],  # noqa: B006
+    references: Rows = [],  # noqa: B006
+    policy: dict[str, Any] = {},  # noqa: B006
+    budget: dict[str, Any] = {},  # noqa: B006
+    acquire: dict[str, Any] = {},  # noqa: B006
+    safe_state: dict[str, Any] = {},  # noqa: B006
+    kafka: dict[str, Any] | None = None,
+) -> None:
+    """The recipe itself; what its tables hold is told by the functions below and by the roles' factories."""
+
+
+def budget(
+    *,
+    latency: Annotated[float, "s"] = 0.05,
+    commit: Annotated[float, "s"] = 0.01,
+    in_flight: Annotated[float, "byte"] = 512e6,
+    lag: Annotated[float, "s"] = 1.0,
+    drain: Annotated[float, "s"] = 5.0,
+    linger: Annotated[float, "s"] = 5.0,
+    measure_threads: int = 1,
+    when_late: Literal["shed", "block"] = "shed",
+    act: Literal["at_once", "after_commit"] = "at_once",
+) -> Budget:
+    """`[budget]`."""
+    for key, value in (("latency", latency), ("commit", commit), ("in_flight", in_flight), ("lag", lag)):
+        _above_zero(value, key)
+    for key, value in (("drain", drain), ("linger", linger)):
+        if value < 0:
+            raise ConfigError(f"{value:g} s is less than no time", where=key, expected="0 s or more")
+    if not 1 <= measure_threads <= 256:
+        raise ConfigError(f"{measure_threads} threads cannot be had", where="measure_threads", expected="1 to 256")
+    return Budget(
+        latency_s=latency,
+        commit_s=commit,
+        in_flight_bytes=in_flight,
+        lag_s=lag,
+        drain_s=drain,
+        linger_s=linger,
+        measure_threads=measure_threads,
+        when_late=when_late,
+        act=act,
+    )
+
+
+def acquire(
+    *,
+    max_gap: int = 1000,
+    reorder: int = 8,
+    on_invalid: Literal["continue", "stop"] = "continue",
+    on_fault: Literal["record", "halt"] = "record",
+) -> Acquire:
+    """`[acquire]`."""
+    if reorder < 0:
+        raise ConfigError(f"{reorder} frames cannot be waited for", where="reorder", expected="0 or more")
+    if max_gap < max(1, reorder):
+        raise ConfigError(f"{max_gap} is too small", where="max_gap", expected=f"{max(1, reorder)} (reorder) or more")
+    return Acquire(max_gap=max_gap, reorder=reorder, on_invalid=on_invalid, on_fault=on_fault)
+
+
+def policy(
+    *,
+    features: tuple[str, ...] = (),
+    max_rate: Annotated[float, "Hz"] | None = None,
+    metadata: tuple[str, ...] = (),
+) -> Policy:
+    """`[policy]`."""
+    if max_rate is not None:
+        _above_zero(max_rate, "max_rate")
+    return Policy(features=features, max_rate_hz=max_rate, metadata=metadata)
+
+
+def kafka(
+    *,
+    bootstrap: str,
+    beamline: str,
+    required: bool = False,
+    security: Path | None = None,
+) -> dict[str, str | bool | Path]:
+    """`[kafka]`. `security`: a file with the broker's secrets, which stays where it is."""
+    for server in bootstrap.split(","):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}", server.strip()):
+            raise ConfigError(
+                f'"{server}" is not an address', where="bootstrap", expected='"host:port", several with commas'
+            )
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", beamline):
+        raise ConfigError(f'"{beamline}" cannot begin a topic', where="beamline", expected="letters, digits, - and _")
+    table: dict[str, str | bool | Path] = {"bootstrap": bootstrap, "beamline": beamline, "required": required}
+    return table if security is None else {**table, "security": security}
+
+
+def reference(*, name: str, source: str = "", first: int | None = None, file: Path | None = None) -> ReferenceSpec:
+    """One of `[[references]]`."""
+    named(name, "name")
+    if (first is None) == (file is None):
+        raise ConfigError("a reference is made of frames or of a file", where="first", expected="either first or file")
+    if first is not None and first < 1:
+        raise ConfigError(f"{first} frames have no mean", where="first", expected="1 or more")
+    return ReferenceSpec(name=name, source=source, first=first, file=file)
+
+
+def detector(
+    *,
+    format: int,
+    source: str,
+    reader: dict[str, Any],
+    live: bool = False,
+    shape: tuple[int, ...] | None = None,
+    dtype: str | None = None,
+    unit: str = "counts",
+    dims: tuple[str, ...] = (),
+    varying: tuple[str, ...] = (),
+    codec: Literal["fast", "small"] = "fast",
+    shard_frames: int | None = None,
+    counter_bits: int | None = None,
+    clock: Literal["ioc", "header", "arrival"] | None = None,
+    timezone: str = "UTC",
+    saturation: Feature | None = None,
+    calibration: dict[str, Feature] = {},  # noqa: B006 - never changed: it is the schema's default
+    limits: dict[str, dict[str, Any]] = {},  # noqa: B006
+    geometry: dict[str, Any] = {},  # noqa: B006
+    assemble: dict[str, Any] = {},  # noqa: B006
+) -> Detector:
+    """A detector file, without its `[reader]` and `[limits]`, which are read on their own."""
+    named(source, "source")
+    for key, names in (("dims", dims), ("varying", varying), ("calibration", tuple(calibration))):
+        for name in names:
+            named(name, key)
+    _unit(unit)
+    _shape(shape, dtype, dims, live)
+    if shard_frames is not None and shard_frames < 1:
+        raise ConfigError(f"{shard_frames} frames are no shard", where="shard_frames", expected="1 or more")
+    if counter_bits is not None and not 8 <= counter_bits <= 64:
+        raise ConfigError(f"{counter_bits} bits are no counter", where="counter_bits", expected="8 to 64")
+    return Detector(
+        name="",
+        source=source,
+        live=live,
+        shape=shape,
+        dtype=dtype,
+        unit=unit,
+        dims=dims,
+        varying=varying,
+        codec=codec,
+        shard_frames=shard_frames,
+        counter_bits=counter_bits,
+        timezone=_timezone(timezone),
+        saturation=_in_unit(saturation, unit, "saturation"),
+        calibration=calibration,
+    )
+
+
+def limit(
+    *,
+    min: Feature,
+    max: Feature,
+    step: Feature | None = None,
+    rate: Annotated[float, "Hz"] | None = None,
+    unit: str = "",
+) -> Limit:
+    """One signal of `[limits]`: plain numbers are in `unit`, others are converted to it."""
+    unit = unit or min.unit or max.unit
+    units.check_unit(unit)
+    low, high = _in_unit(min, unit, "min"), _in_unit(max, unit, "max")
+    if low is None or high is None or low >= high:
+        raise ConfigError(f"min {low} is not below max {high}", where="min", expected="min below max")
+    largest = _difference_in_unit(step, unit)
+    if largest is not None:
+        _above_zero(largest, "step")
+    if rate is not None:
+        _above_zero(rate, "rate")
+    return Limit(unit=unit, low=low, high=high, step=largest, rate_hz=rate)
+
+
+def named(name: str, where: str) -> str:
+    """`name` where it is one; `ConfigError` where it is not."""
+    if not KEY.fullmatch(name):
+        raise ConfigError(
+            f'"{name}" is not a name', where=where, expected="small letters, digits and _, beginning with a letter"
+        )
+    return name
+
+
+def _above_zero(value: float, where: str) -> None:
+    if not value > 0:
+        raise ConfigError(f"{value:g} is not above 0", where=where, expected="more than 0")
+
+
+def _unit(unit: str) -> None:
+    try:
+        units.check_unit(unit)
+    except units.UnitError as e:
+        raise units.UnitError(e.what, where="unit", expected=e.expected, remedy=e.remedy) from e
+
+
+def _shape(shape: tuple[int, ...] | None, dtype: str | None, dims: tuple[str, ...], live: bool) -> None:
+    if live and (shape is None or dtype is None):
+        missing = "shape" if shape is None else "dtype"
+        raise ConfigError(
+            f'a live source needs "{missing}": memory and time are promised before the first frame',
+            where="live",
+            expected='for example shape = [4096] and dtype = "uint32"',
+        )
+    if shape is not None and (not shape or any(n < 1 for n in shape)):
+        raise ConfigError(f"{list(shape)} is no shape", where="shape", expected="positive whole numbers")
+    if shape is not None and dims and len(shape) != len(dims):
+        raise ConfigError(
+            f"shape has {len(shape)} and dims has {len(dims)} dimensions", where="dims", expected="one name for each"
+        )
+    if dtype is not None and dtype not in _DTYPES:
+        raise ConfigError(
+            f'"{dtype}" is no dtype', where="dtype", expected=f"one of {', '.join(_DTYPES)}",
+            remedy=units.did_you_mean(dtype, _DTYPES),
+        )  # fmt: skip
+
+
+_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
+
+
+def _timezone(name: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+    if name != "UTC":
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as e:
+            raise ConfigError(
+                f'"{name}" is not a time zone',
+                where="timezone",
+                expected='a name such as "UTC" or "Europe/Berlin"',
+                remedy=units.did_you_mean(name, available_timezones()),
+            ) from e
+    return name
+
+
+def _in_unit(value: Feature | None, unit: str, where: str) -> float | None:
+    """A number in `unit`; a plain one is in it already."""
+    if value is None or value.value is None:
+        return None
+    try:
+        return units.convert(value.value, value.unit or unit, unit)
+    except units.UnitError as e:
+        raise units.UnitError(e.what, where=where, expected=e.expected, remedy=e.remedy) from e
+
+
+def _difference_in_unit(value: Feature | None, unit: str) -> float | None:
+    """A difference in `unit`: steps of 2 degC are steps of 2 K."""
+    if value is None:
+        return None
+    zero = _in_unit(Feature(0.0, value.unit), unit, "step")
+    number = _in_unit(value, unit, "step")
+    return None if number is None or zero is None else number - zero

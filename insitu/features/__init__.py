@@ -1,0 +1,6 @@
+"""Features: a frame to numbers with units. Short names for `use` in a recipe's `[[features]]`."""
+
+FEATURES = {
+    "totals": "insitu.features.totals:Totals",
+    "xrd.peaks": "insitu.features.xrd:Peaks",
+}

@@ -1,0 +1,8 @@
+"""Prepare: a frame to a better frame. Short names for `use` in a recipe's `[[prepare]]`."""
+
+PREPARES = {
+    "baseline": "insitu.prepare.baseline:Baseline",
+    "normalise": "insitu.prepare.normalise:Normalise",
+    "to_d": "insitu.prepare.axes:ToD",
+    "to_q": "insitu.prepare.axes:ToQ",
+}
