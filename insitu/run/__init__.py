@@ -164,8 +164,9 @@ class _Engine:
         finally:
             self.pool.shutdown(wait=False, cancel_futures=True)
             self.lock.release()
-        observer(self.status())
-        return self._summary(head)
+        summary = self._summary(head)
+        observer({**self.status(), "state": summary.ended, "reason": summary.reason})
+        return summary
 
     def _supervise(self, observer: Observer) -> None:
         """Until every reader has ended, or something asked to stop."""

@@ -5,10 +5,12 @@ rebuilt. May be interrupted and repeated at any point.
 """
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from insitu.errors import StorageError
 from insitu.store.columns import STATES, FrameColumns
 from insitu.store.files import Disk
 from insitu.store.frames import Place, rebuild
@@ -20,9 +22,17 @@ from insitu.store.segments import array_spec, group_metadata, segment_attributes
 
 
 def find_unsealed(data_root: Path) -> list[Path]:
-    """Runs that no living process writes and that were never sealed, oldest first."""
-    runs = sorted((data_root / "runs").glob("*/*/ledger.db"))
-    return [p.parent for p in runs if not (p.parent / "seal.json").exists() and not is_locked(p.parent)]
+    """Runs that no living process writes and that were never sealed, oldest first. A folder in which nothing was
+    acknowledged before the kill is none."""
+    found = [p.parent for p in sorted((data_root / "runs").glob("*/*/ledger.db"))]
+    return [p for p in found if not (p / "seal.json").exists() and not is_locked(p) and _began(p)]
+
+
+def _began(folder: Path) -> bool:
+    try:
+        return is_run(folder)
+    except (StorageError, sqlite3.Error):
+        return True  # damaged, not empty: `recover` says what is wrong
 
 
 def recover(folder: Path, disk: Disk | None = None) -> dict[str, Any]:

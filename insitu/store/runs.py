@@ -16,7 +16,7 @@ from insitu.store.canonical import feature_from
 from insitu.store.codec import DAMAGED, decode
 from insitu.store.files import storage_error
 from insitu.store.frames import ArraySpec
-from insitu.store.ledger import Entry, PlaceRow, connect, entries, raw_entries
+from insitu.store.ledger import Entry, PlaceRow, broken, connect, entries, raw_entries
 from insitu.store.segments import array_spec, read_axis
 from insitu.store.tally import Tally
 from insitu.types import Axis, Frame
@@ -52,7 +52,12 @@ class StoredRun:
         self._files.clear()
 
     def _one(self, kind: str, order: str = "ASC") -> dict[str, Any] | None:
-        row = self._db.execute(f"SELECT body FROM log WHERE kind = ? ORDER BY id {order} LIMIT 1", (kind,)).fetchone()
+        try:
+            row = self._db.execute(
+                f"SELECT body FROM log WHERE kind = ? ORDER BY id {order} LIMIT 1", (kind,)
+            ).fetchone()
+        except sqlite3.Error as e:
+            raise broken(e, self.path / "ledger.db", "read") from e
         return None if row is None else orjson.loads(row[0])
 
     def open_body(self) -> dict[str, Any]:
@@ -262,4 +267,6 @@ def is_run(path: Path) -> bool:
     if not (path / "ledger.db").is_file():
         return False
     with closing(connect(path / "ledger.db")) as db:
-        return db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'log'").fetchone()[0] == 1
+        if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'log'").fetchone()[0]:
+            return False
+        return db.execute("SELECT count(*) FROM log WHERE kind = 'open'").fetchone()[0] == 1
