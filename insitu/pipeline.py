@@ -189,7 +189,7 @@ class Pipeline:
         if chain is None:
             prepares = tuple(s for s in self.prepares if s.source in (None, source))
             extractors = tuple(
-                (s, dict(getattr(s.call, "outputs")), int(getattr(s.call, "before", 0)))
+                (s, dict(s.call.outputs), int(getattr(s.call, "before", 0)))
                 for s in self.extractors
                 if s.source in (None, source)
             )

@@ -41,62 +41,10 @@ _CONFUSED = {
 }
 """What people write and pint reads as something else (or not at all), and what they mean."""
 
-_COMMON = [
-    "deg",
-    "rad",
-    "mrad",
-    "K",
-    "degC",
-    "degF",
-    "counts",
-    "arb",
-    "s",
-    "ms",
-    "us",
-    "ns",
-    "min",
-    "hour",
-    "day",
-    "Hz",
-    "kHz",
-    "MHz",
-    "angstrom",
-    "nm",
-    "um",
-    "mm",
-    "cm",
-    "m",
-    "eV",
-    "keV",
-    "pm",
-    "byte",
-    "kB",
-    "MB",
-    "GB",
-    "MiB",
-    "GiB",
-    "degree",
-    "degrees",
-    "kelvin",
-    "second",
-    "seconds",
-    "percent",
-    "A",
-    "mA",
-    "V",
-    "mV",
-    "T",
-    "mT",
-    "Pa",
-    "bar",
-    "mbar",
-    "W",
-    "J",
-    "N",
-    "g",
-    "kg",
-    "mol",
-]
+_COMMON = """
+deg rad mrad K degC degF counts arb s ms us ns min hour day Hz kHz MHz angstrom nm um mm cm m pm eV keV byte kB MB GB
+MiB GiB degree degrees kelvin second seconds percent A mA V mV T mT Pa bar mbar W J N g kg mol
+"""
 """Proposed before the rest of what pint knows."""
 
 
@@ -156,7 +104,7 @@ def _kind(text: str) -> Any:
 
 
 def _proposal(word: str) -> str:
-    return did_you_mean(word, _COMMON) or did_you_mean(word, dir(_registry()))
+    return did_you_mean(word, _COMMON.split()) or did_you_mean(word, dir(_registry()))
 
 
 def check_unit(text: str) -> str:

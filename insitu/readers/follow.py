@@ -153,7 +153,7 @@ class _Follower:
         final = ending or waiting.state == "complete"
         if not final and quiet < (idle if waiting.state == "incomplete" else min(idle, 10 * settle)):
             return None
-        self.waiting.pop(path.name)
+        self.given[path.name] = self.waiting.pop(path.name).signature
         return found
 
 

@@ -100,13 +100,6 @@ def _bank(data: bytes, name: str) -> Bank:
         )
     line = line_of(data, match.start())
     where, text = f"{name}:{line}", match[0]
-    if (again := data.find(b"\nBANK", match.end())) >= 0:
-        raise FormatError(
-            "a second BANK begins here",
-            where=f"{name}:{line_of(data, again + 1)}",
-            expected="one bank in a file",
-            remedy="Split the file into one per bank",
-        )
     if match.end() == len(data):
         raise Truncated("the file ends with its BANK line", where=where, remedy="Copy or measure it again")
     words = text.split()
@@ -136,6 +129,17 @@ def _bank(data: bytes, name: str) -> Bank:
     return Bank(points, first, step, kind, min(match.end() + 1, len(data)), line)
 
 
+def _refuse_second_bank(data: bytes, position: int, name: str) -> None:
+    """Say so where what stands at a byte is another BANK line."""
+    if data.startswith(b"BANK", position):
+        raise FormatError(
+            "a second BANK begins here",
+            where=f"{name}:{line_of(data, position)}",
+            expected="one bank in a file",
+            remedy="Split the file into one per bank",
+        )
+
+
 def _short(found: int, bank: Bank, name: str, line: int) -> Truncated:
     return Truncated(
         f"the file ends after {found} of {bank.points} points",
@@ -151,6 +155,7 @@ def _rows(data: bytes, bank: Bank, head: Header, how: How) -> tuple[np.ndarray, 
     try:
         table = read_table(data, bank.rows, columns, rows=bank.points)
     except TableError as error:
+        _refuse_second_bank(data, error.position, how.name)
         raise table_error(data, error, how.name, columns) from error
     values = table.values
     if len(values) < bank.points:
@@ -179,7 +184,7 @@ def _degrees(centidegrees: np.ndarray) -> np.ndarray:
 def _check_unit(x: np.ndarray, bank: Bank, head: Header, name: str, line: int) -> None:
     """Refuse rows in another unit than the centidegrees of the format."""
     remedy = 'If the rows are in degrees, set x_unit = "deg" in the detector\'s [reader]; else correct the BANK line'
-    step = float(np.median(np.diff(x)))
+    step = float(x[-1] - x[0]) / max(len(x) - 1, 1)
     for factor, unit in ((0.01, "degrees"), (0.01 * math.pi / 180, "radians"), (100.0, "ten-thousandths of a degree")):
         if bank.step > 0 and math.isclose(step / bank.step, factor, rel_tol=0.02):
             raise FormatError(
@@ -214,6 +219,7 @@ def _fields(data: bytes, bank: Bank, _head: Header, how: How) -> tuple[np.ndarra
         lines.pop()
     needed = -(-bank.points // per_line)
     if len(lines) > needed:
+        _refuse_second_bank(data, data.find(b"\nBANK", bank.rows) + 1, how.name)
         raise FormatError(
             "this line comes after the last one that the header declares",
             where=f"{how.name}:{bank.line + 1 + needed}",

@@ -128,6 +128,11 @@ def read_time(text: str, where: tzinfo) -> tuple[int, int] | None:
     return (since.days * 86400 + since.seconds) * SECOND + nanoseconds, (3600 if fold else 1) * SECOND
 
 
+def _printable(text: str) -> str:
+    """Text without control characters and outer blanks."""
+    return (text if text.isprintable() else "".join(c for c in text if c.isprintable())).strip()
+
+
 def _convert(key: str, text: str, unit: str) -> Feature:
     """A header number in the unit of its context key."""
     match = _NUMBER.match(text.strip())
@@ -165,7 +170,7 @@ def read_header(lines: Iterable[str], timezone: str = "UTC") -> Header:
         if match is None:
             continue
         words = match[1].lower().replace(".", " ").replace("_", " ").replace("/", " ").split()
-        unit, text = match[2] or "", "".join(c for c in match[3] if c.isprintable()).strip()
+        unit, text = match[2] or "", _printable(match[3])
         if not unit and len(words) > 1 and words[-1] in ("k", "c") and words[0] in ("temp", "temperature"):
             unit = words.pop()
         key = " ".join(words)
@@ -186,5 +191,5 @@ def read_header(lines: Iterable[str], timezone: str = "UTC") -> Header:
 
 def title_line(line: str) -> str:
     """A free title line as a label; nothing where it holds a path or an address."""
-    text = "".join(c for c in line if c.isprintable()).strip(" #!;'\"%\t")
+    text = _printable(line).strip(" #!;'\"%\t")
     return "" if "/" in text or "\\" in text or "@" in text else " ".join(text.split())[:200]

@@ -34,7 +34,7 @@ from insitu.store.lock import Lock
 from insitu.store.seal import finish
 from insitu.store.segments import SourceSpec
 from insitu.store.writer import RunWriter
-from insitu.types import Detector
+from insitu.types import Detector, Reader
 
 TICK_S = 0.2
 ENCODERS = 2
@@ -117,6 +117,7 @@ class _Engine:
         self.recovered = tuple(r["uid"] for r in recovered)
         pipeline = setup.pipeline()
         references = ReferenceFold(Declared(r.name, r.source, r.first, r.file) for r in setup.references)
+        readers = [source.reader() for source in setup.sources]  # a wrong setting is refused before a folder is made
         self.folder = folders.create(setup, data_root, self.uid, disk)
         self.lock = Lock(self.folder)
         self.shared = Shared(Credit(int(setup.budget.in_flight_bytes)))
@@ -128,14 +129,16 @@ class _Engine:
         self._acked: list[tuple[float, int]] = []
         for entry in references.loaded:
             self.shared.log("reference", entry)
-        self._build(pipeline, references, specs)
+        self._build(pipeline, references, specs, readers)
 
-    def _build(self, pipeline: Any, references: ReferenceFold, specs: Mapping[str, SourceSpec]) -> None:
+    def _build(
+        self, pipeline: Any, references: ReferenceFold, specs: Mapping[str, SourceSpec], readers: list[Reader]
+    ) -> None:
         setup, shared = self.setup, self.shared
         self.pool = ThreadPoolExecutor(ENCODERS, "encode")
         self.readers = [
-            Intake(s, specs[s.detector.source], setup.acquire, shared, self.pool, self.writer.encode)
-            for s in setup.sources
+            Intake(s.detector, reader, specs[s.detector.source], setup.acquire, shared, self.pool, self.writer.encode)
+            for s, reader in zip(setup.sources, readers, strict=True)
         ]
         limits = {name: limit for s in setup.sources for name, limit in s.detector.limits.items()}
         adapters = {r.detector.source: getattr(r.reader, "adapt") for r in self.readers if hasattr(r.reader, "adapt")}  # noqa: B009

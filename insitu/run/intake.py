@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from insitu.config import Acquire, Source
+from insitu.config import Acquire
 from insitu.errors import InsituError, SourceError
 from insitu.maths.aligned import aligned
 from insitu.run.shared import Gap, Quarantined, Shared, Unstored, now
 from insitu.store.segments import Segmenter, SourceSpec, frame_arrays
 from insitu.store.sequence import Placement, Sequencer
-from insitu.types import Arrival, Axis, Invalid
+from insitu.types import Arrival, Axis, Detector, Invalid, Reader
 
 ENCODE_IN_POOL = 256 * 1024
 """Frames of at least this many bytes are hashed and compressed on the pool; smaller ones by the store thread."""
@@ -25,20 +25,20 @@ class Intake(threading.Thread):
 
     def __init__(
         self,
-        source: Source,
+        detector: Detector,
+        reader: Reader,
         spec: SourceSpec,
         acquire: Acquire,
         shared: Shared,
         pool: Executor,
         encode: Callable[..., Any],
     ) -> None:
-        super().__init__(name=f"reader-{source.detector.source}", daemon=True)
-        self.detector, self.shared, self.acquire = source.detector, shared, acquire
-        self.reader = source.reader()
+        super().__init__(name=f"reader-{detector.source}", daemon=True)
+        self.detector, self.reader, self.shared, self.acquire = detector, reader, shared, acquire
         self._pool, self._encode, self._varying = pool, encode, spec.varying
         self._segmenter = Segmenter(spec)
         self._sequencer = Sequencer(
-            reorder=acquire.reorder, max_gap=acquire.max_gap, counter_bits=source.detector.counter_bits
+            reorder=acquire.reorder, max_gap=acquire.max_gap, counter_bits=detector.counter_bits
         )
         self._shape_told = False
         self._axes: dict[str, tuple[np.ndarray, Axis]] = {}  # the last axis of each name, as given and as kept

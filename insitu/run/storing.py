@@ -14,6 +14,8 @@ from insitu.store.writer import Pending, RunWriter
 
 GROUP = 512
 """At most this many things (256 frames with their records) in one commit."""
+GROUP_BYTES = 16_000_000
+"""So many bytes are worth a sync of their own: large frames are not made to wait for company."""
 SPLIT = 16
 """From this many small frames on, half of them are encoded on the pool."""
 
@@ -70,10 +72,12 @@ class Storing(threading.Thread):
         """What comes within the commit time, up to a full group; and whether more will come."""
         queue, group = self.shared.to_store, []
         deadline = time.monotonic() + self._commit_s
+        nbytes = 0
         item = queue.get()
         while item is not None:
             group.append(item)
-            if len(group) >= GROUP:
+            nbytes += item.nbytes if isinstance(item, Queued) else 0
+            if len(group) >= GROUP or nbytes >= GROUP_BYTES:
                 return group, True
             try:
                 item = queue.get_nowait()

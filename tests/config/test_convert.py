@@ -60,6 +60,7 @@ def test_a_value_becomes_what_the_annotation_says(value: Any, annotation: Any, w
     ("value", "annotation", "says"),
     [
         (True, int, "true is not a whole number"),
+        (True, float, "true is not a number"),
         (1, bool, "true or false"),
         (1.0, int, "a whole number"),
         (1, str, "text in quotes"),

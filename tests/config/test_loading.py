@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ import pytest
 from insitu import catalog
 from insitu.config import Setup, describe, load, load_stored, render, stored_detectors
 from insitu.errors import ConfigError, NotFoundError, UsageError
-from insitu.types import Feature, Limit
+from insitu.types import Feature, Limit, Output
 
 RECIPE: dict[str, Any] = {
     "format": 1,
@@ -76,6 +77,26 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert dataclasses.astuple(acquire) == (1000, 8, "continue", "record")
 
 
+def test_what_a_recipe_says_of_its_own_is_in_the_setup() -> None:
+    tables = {
+        "budget": {"latency": "20 ms", "in_flight": "1 MiB", "measure_threads": 2, "when_late": "block"},
+        "acquire": {"reorder": 3, "on_invalid": "stop"},
+        "policy": {"features": ["total"], "max_rate": "120 1/min", "metadata": ["sample"]},
+        "safe_state": {"exposure_s": "20 ms"},
+        "kafka": {"bootstrap": "a:9092,b:9092", "beamline": "b01"},
+        "references": [{"name": "empty", "first": 5}],
+    }
+    setup = load(one(**tables), detectors=DETECTORS)
+    budget = setup.budget
+    assert (budget.latency_s, budget.in_flight_bytes, budget.measure_threads) == (0.02, 1048576.0, 2)
+    assert (budget.when_late, setup.acquire.reorder, setup.acquire.on_invalid) == ("block", 3, "stop")
+    assert setup.policy.max_rate_hz == pytest.approx(2.0)
+    assert (setup.policy.features, setup.policy.metadata) == (("total",), ("sample",))
+    assert setup.safe_state == {"exposure_s": Feature(20.0, "ms")}
+    assert setup.kafka == {"bootstrap": "a:9092,b:9092", "beamline": "b01", "required": False}
+    assert (setup.references[0].name, setup.references[0].source, setup.references[0].first) == ("empty", "l", 5)
+
+
 def test_a_detector_has_its_limits_in_one_unit() -> None:
     (source,) = load(one(), detectors=DETECTORS).sources
     assert source.detector.limits == {"exposure_s": Limit(unit="ms", low=10.0, high=1000.0, step=100.0, rate_hz=1.0)}
@@ -102,6 +123,21 @@ def test_features_go_to_their_source_and_all_units_to_every_model() -> None:
 def test_every_pipeline_is_fresh() -> None:
     setup = load(RECIPE, detectors=DETECTORS)
     assert setup.pipeline().models[0].call is not setup.pipeline().models[0].call
+
+
+def test_pipelines_share_no_argument_that_could_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = [{"use": "tests_changing_lab:Greedy", "windows": [1.0, 2.0]}]
+    monkeypatch.setitem(sys.modules, "tests_changing_lab", SimpleNamespace(Greedy=Greedy))
+    setup = load(one(features=features, models=[], rules=[], policy={}), detectors=DETECTORS)
+    assert [setup.pipeline().extractors[0].call.seen for _ in range(2)] == [2, 2]
+
+
+class Greedy:
+    """An extractor that empties the list that it is given."""
+
+    def __init__(self, *, windows: list[float]) -> None:
+        self.seen, self.outputs = len(windows), {"level": Output(unit="")}
+        windows.clear()
 
 
 def test_a_reader_is_made_only_when_it_is_called() -> None:
@@ -153,6 +189,8 @@ def test_another_recipe_runs_on_the_detectors_of_a_stored_run(tmp_path: Path) ->
 
 def test_the_recipe_of_a_stored_run_by_path_is_a_replay(tmp_path: Path) -> None:
     folder = stored(load(one(), detectors=DETECTORS), tmp_path)
+    text = (folder / "detectors.toml").read_text().replace("simulated.diffractometer", "lost_lab:Reader")
+    (folder / "detectors.toml").write_text(text)
     setup = load(str(folder / "recipe.toml"), sets=["models.limits.low=10 counts deg"])
     assert 'low = "10 counts deg"' in setup.recipe_toml
 
