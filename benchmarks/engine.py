@@ -6,7 +6,6 @@ over dicts that does the same book-keeping (features, rules, JSON, chain, one SQ
 
 import hashlib
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -122,7 +121,6 @@ def demo_rate(disk: Path, count: int) -> float:
             check=True,
             capture_output=True,
             text=True,
-            env=os.environ,
         )
     return float(out.stdout)
 

@@ -46,7 +46,7 @@ def main(disk: Path, *, quick: bool) -> None:
     """One live run."""
     count = 1000 if quick else 3000
     with tempfile.TemporaryDirectory(dir=disk) as folder:
-        setup = bench_setup(frames=count, rate="100 Hz", live=True)
+        setup = bench_setup(frames=count, rate=100.0, live=True)
         setup.pipeline()
         beside = Beside(Path(folder))
         beside.start()

@@ -17,10 +17,7 @@ def watch(status):
     if status["frames"]["stored"] >= 1000 and status["state"] == "running":
         seen.append((status["frames"]["stored"], rss_mb()))
 
-# a credit far below what the run takes in, so that it is full from the first watched frame on
-from benchmarks import sources
-import insitu.config
-setup = bench_setup(frames=20000, rate="1500 Hz")
+setup = bench_setup(frames=20000, rate=1500.0)
 summary = run(setup, data_root=Path(sys.argv[1]), observer=watch)
 assert summary.records == 20000, summary
 print(seen[0][0], seen[0][1], seen[-1][0], seen[-1][1], max(m for _, m in seen))

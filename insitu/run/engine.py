@@ -1,0 +1,257 @@
+"""The threads of one run: built, supervised, stopped in order, sealed."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from insitu.config import Setup
+from insitu.decisions.guard import Guard
+from insitu.errors import SourceError, StorageError
+from insitu.references import Declared, ReferenceFold
+from insitu.run import folder as folders
+from insitu.run.acting import Acting
+from insitu.run.analysing import Analysing
+from insitu.run.credit import Credit
+from insitu.run.inbox import messages
+from insitu.run.intake import Intake
+from insitu.run.shared import Shared
+from insitu.run.signals import stop_on_signals
+from insitu.run.storing import Storing
+from insitu.run.summary import Summary
+from insitu.store.canonical import features_body
+from insitu.store.files import Disk
+from insitu.store.lock import Lock
+from insitu.store.seal import finish
+from insitu.store.segments import SourceSpec
+from insitu.store.writer import RunWriter
+from insitu.types import Detector, Reader
+
+TICK_S = 0.2
+ENCODERS = 2
+
+Observer = Callable[[dict[str, Any]], None]
+
+
+def source_spec(detector: Detector, *, simulated: bool) -> SourceSpec:
+    """How the frames of a detector are kept."""
+    attributes: dict[str, Any] = {"calibration": features_body(detector.calibration)} if detector.calibration else {}
+    if simulated:
+        attributes["simulated"] = True
+    return SourceSpec(
+        codec=detector.codec, shard_frames=detector.shard_frames, varying=detector.varying, attributes=attributes
+    )
+
+
+class Engine:
+    """The threads of one run and what main knows of them."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        data_root: Path,
+        mode: str,
+        operator: str,
+        continues: str,
+        recovered: list[dict[str, Any]],
+        disk: Disk,
+    ) -> None:
+        self.setup, self.mode, self.disk = setup, mode, disk
+        self.uid = folders.new_uid()
+        self.recovered = tuple(r["uid"] for r in recovered)
+        pipeline = setup.pipeline()
+        references = ReferenceFold(Declared(r.name, r.source, r.first, r.file) for r in setup.references)
+        readers = [source.reader() for source in setup.sources]  # a wrong setting is refused before a folder is made
+        self.folder = folders.create(setup, data_root, self.uid, disk)
+        self.lock = Lock(self.folder)
+        self.shared = Shared(Credit(int(setup.budget.in_flight_bytes)))
+        digests = folders.write_settings(setup, self.folder, disk)
+        body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
+        specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
+        self.writer = RunWriter(self.folder, body, specs, disk)
+        self.began = time.monotonic()
+        self._acked: list[tuple[float, int]] = []
+        for entry in references.loaded:
+            self.shared.log("reference", entry)
+        self._build(pipeline, references, specs, readers)
+
+    def _build(
+        self, pipeline: Any, references: ReferenceFold, specs: Mapping[str, SourceSpec], readers: list[Reader]
+    ) -> None:
+        setup, shared = self.setup, self.shared
+        self.pool = ThreadPoolExecutor(ENCODERS, "encode")
+        self.readers = [
+            Intake(s.detector, reader, specs[s.detector.source], setup.acquire, shared, self.pool, self.writer.encode)
+            for s, reader in zip(setup.sources, readers, strict=True)
+        ]
+        limits = {name: limit for s in setup.sources for name, limit in s.detector.limits.items()}
+        adapters = {r.detector.source: getattr(r.reader, "adapt") for r in self.readers if hasattr(r.reader, "adapt")}  # noqa: B009
+        self.acting = Acting(
+            Guard(limits, "act" if self.mode == "act" else "advise"),
+            shared,
+            mode=self.mode,
+            after_commit=setup.budget.act == "after_commit",
+            adapters=adapters,
+        )
+        live = {s.detector.source: s.detector.live for s in setup.sources}
+        self.analysis = Analysing(pipeline, references, self.acting, shared, setup.budget, live, setup.acquire.on_fault)
+        self.store = Storing(self.writer, shared, setup.budget.commit_s, self.acting.acknowledged, self.pool)
+
+    def run(self, observer: Observer) -> Summary:
+        """Start, supervise, stop in order, seal."""
+        from threadpoolctl import threadpool_limits
+
+        try:
+            with stop_on_signals(self.shared.stop), threadpool_limits(limits=1):
+                for thread in (self.store, self.analysis, *self.readers):
+                    thread.start()
+                self._supervise(observer)
+                self._stop(observer)
+                head = self._seal()
+        finally:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.lock.release()
+        summary = self._summary(head)
+        observer({**self.status(), "state": summary.ended, "reason": summary.reason})
+        return summary
+
+    def _supervise(self, observer: Observer) -> None:
+        """Until every reader has ended, or something asked to stop."""
+        told = 0.0
+        while not self.shared.stopping.is_set() and any(r.is_alive() for r in self.readers):
+            self._inbox()
+            if time.monotonic() - told >= TICK_S:
+                told = time.monotonic()
+                observer(self.status())
+            self.shared.stopping.wait(TICK_S / 4)
+
+    def _inbox(self) -> None:
+        for message, refused in messages(self.folder / "inbox"):
+            body = {**message, "refused": refused} if refused else message
+            if message["command"] in ("hold", "release"):
+                self.acting.hold(message["command"] == "hold")
+            self.shared.log("operator", body)
+
+    def _stop(self, observer: Observer) -> None:
+        """Readers, then the analysis, then the store."""
+        for reader in self.readers:
+            self._join(reader, observer)
+        asked = self.shared.stopping.is_set()
+        if asked or all(r.detector.live for r in self.readers):
+            self.shared.drain_until = time.monotonic() + self.setup.budget.drain_s
+        self.shared.to_analysis.put(None)
+        self._join(self.analysis, observer)
+        self.shared.to_store.put(None)
+        self._join(self.store, observer)
+
+    def _join(self, thread: threading.Thread, observer: Observer) -> None:
+        while thread.is_alive():
+            thread.join(TICK_S)
+            observer(self.status())
+
+    def _ending(self) -> None:
+        """A run of which nothing could be read has failed, however quietly its source ended."""
+        ending, frames = self.shared.ending, self.writer.tally.frames()
+        if ending.ended == "complete" and frames["invalid"] and not frames["stored"]:
+            ending.ended, ending.reason = "failed", f"nothing could be read: {self.shared.first_invalid}"
+            ending.error = SourceError(ending.reason, remedy="The bytes are in the run's folder quarantine/")
+        elif ending.ended == "complete" and self.shared.analysis_failed:
+            ending.reason += f"; {self.shared.analysis_failed}"
+
+    def _seal(self) -> str:
+        """Seal entry and the rest; "" where the store has failed (recovery does it later)."""
+        self._ending()
+        if self.shared.storage_failed:
+            return ""
+        ending = self.shared.ending
+        try:
+            self.writer.close()
+            body = {"ended": ending.ended, "reason": ending.reason, "counts": self.writer.tally.as_dict()}
+            self.writer.entry("seal", None, body)
+            self.writer.ledger.commit()
+            self.writer.ledger.close()
+            return finish(self.folder, self.disk)
+        except StorageError as e:
+            self.shared.storage_failed = True
+            ending.ended, ending.reason, ending.error = "failed", str(e), e
+            return ""
+
+    def status(self) -> dict[str, Any]:
+        """What there is to see now."""
+        tally, shared = self.writer.tally, self.shared
+        last = self.analysis.last
+        frames = tally.frames()
+        return {
+            "uid": self.uid,
+            "path": str(self.folder),
+            "title": self.setup.title,
+            "mode": self.mode,
+            "state": self._state(),
+            "elapsed_s": time.monotonic() - self.began,
+            "rate_hz": self._rate(frames["stored"]),
+            "frames": frames,
+            "analysis": tally.analysis(),
+            "latency_ms": {name: h.as_dict() for name, h in shared.latency.items()},
+            "queued": shared.next_n - frames["stored"],
+            "in_flight_bytes": shared.credit.used,
+            "in_flight_limit": shared.credit.limit,
+            "last": None if last is None else _shown(last),
+            "last_action": self.acting.last,
+            "decisions": dict(tally.decisions),
+            "simulated": self.setup.simulated,
+            "notes": list(shared.notes),
+        }
+
+    def _state(self) -> str:
+        if self.shared.stopping.is_set():
+            return "stopping"
+        return "held" if self.acting.held else self.acting.state
+
+    def _rate(self, stored: int) -> float:
+        """Frames stored per second over the last five seconds."""
+        now = time.monotonic()
+        self._acked.append((now, stored))
+        while len(self._acked) > 2 and now - self._acked[0][0] > 5.0:
+            self._acked.pop(0)
+        (t0, n0), (t1, n1) = self._acked[0], self._acked[-1]
+        return (n1 - n0) / (t1 - t0) if t1 > t0 else 0.0
+
+    def _summary(self, head: str) -> Summary:
+        tally, ending, writer = self.writer.tally, self.shared.ending, self.writer
+        analysis = tally.analysis()
+        if not self.shared.storage_failed:
+            analysis.pop("pending")
+        return Summary(
+            run_uid=self.uid,
+            path=str(self.folder),
+            ended=ending.ended,
+            reason=ending.reason,
+            mode=self.mode,
+            frames=tally.frames(),
+            analysis=analysis,
+            records=tally.analysed,
+            decisions=dict(sorted(tally.decisions.items())),
+            bytes={"raw": writer.raw_bytes, "sent": 0, "ratio": 0.0 if writer.raw_bytes else None},
+            latency_ms={k: h.as_dict() for k, h in self.shared.latency.items() if k != "commit"},
+            budget={"latency_ms": self.setup.budget.latency_s * 1e3, "breaches": self.analysis.breaches},
+            head=head,
+            recovered=self.recovered,
+            notes=tuple(self.shared.notes),
+            error=ending.error,
+        )
+
+
+def _shown(record: Any) -> dict[str, Any]:
+    """The parts of a record that a live view shows."""
+    m, d = record.measurement, record.decision
+    return {
+        "n": m.n,
+        "source": m.source,
+        "seq": m.seq,
+        "features": features_body(m.features),
+        "context": features_body(m.context),
+        "verdicts": {name: {"label": v.label, "reason": v.reason} for name, v in record.verdicts.items()},
+        "decision": {"action": d.action.name, "rule": d.rule, "reason": d.reason},
+    }
