@@ -120,6 +120,12 @@ class RunLockedError(StorageError):
     kind = "locked"
 
 
+class LedgerBusyError(StorageError):
+    """Somebody reads the ledger of a run that is to be sealed. Nothing is lost."""
+
+    kind = "busy"
+
+
 class ActionRefusedError(InsituError, RuntimeError):
     """An actuator refused an action: out of limits, stale, held, or not able to."""
 

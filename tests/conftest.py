@@ -11,7 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real measurements: `INSITU_DATA`, else `../shared/data` beside the repository."""
-    folder = Path(os.environ.get("INSITU_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.fail(f"the real measurements are not at {folder}; set INSITU_DATA to the folder that holds them")
-    return folder
+    named = os.environ.get("INSITU_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if folder.is_dir():
+        return folder
+    if named or os.environ.get("CI"):
+        pytest.fail(f"the real measurements are not at {folder}; INSITU_DATA names the folder that holds them")
+    pytest.skip(f"the real measurements are not at {folder}; set INSITU_DATA to the folder that holds them")

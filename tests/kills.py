@@ -47,16 +47,32 @@ found = {"bench": {**detector(frames=1_000_000, seed=int(sys.argv[2]), faults=fa
 run(setup({"rules": []}, detectors=found), data_root=Path(sys.argv[1]))
 """
 
+RECOVERING = """
+import sys
+from pathlib import Path
+from insitu.store.recover import recover
+print("begins", flush=True)
+recover(Path(sys.argv[1]))
+"""
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def kill_once(root: Path, seed: int) -> dict[str, Any]:
     """One run killed at a seeded random moment after its first commit; what was acknowledged and what came back."""
+    acknowledged, folder = killed(root, seed)
+    return {"seed": seed, "acknowledged": acknowledged, **recovered(folder)}
+
+
+def killed(root: Path, seed: int) -> tuple[dict[int, str], Path]:
+    """One run killed at a seeded random moment after its first commit: digests by `n` of the frames that it had
+    acknowledged, and its folder as the kill left it."""
     rng = np.random.default_rng(seed)
     read, write = os.pipe()
     with (
         subprocess.Popen(
             [sys.executable, "-c", _child_code(write), str(root), str(seed)],
             pass_fds=(write,),
-            cwd=Path(__file__).resolve().parent.parent,
+            cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         ) as child,
@@ -70,11 +86,31 @@ def kill_once(root: Path, seed: int) -> dict[str, Any]:
         child.send_signal(signal.SIGKILL)
         told += pipe.read()
     lines = told.split(b"\n")
-    acknowledged = dict(pair for line in lines[:-1] for pair in orjson.loads(line))
     (folder,) = find_unsealed(root)
-    report = recover(folder)
-    again = recover(folder)
-    return {"seed": seed, "acknowledged": acknowledged, "folder": folder, "report": report, "again": again}
+    return dict(pair for line in lines[:-1] for pair in orjson.loads(line)), folder
+
+
+def recovered(folder: Path) -> dict[str, Any]:
+    """What two recoveries of a folder said: the second must have had nothing to do."""
+    return {"folder": folder, "report": recover(folder), "again": recover(folder)}
+
+
+def kill_recovery(folder: Path, seed: int, times: int = 3) -> int:
+    """Start so many recoveries of a folder, each killed at a seeded random moment; how many were hit before they had
+    finished."""
+    rng = np.random.default_rng((seed, 1))
+    hit = 0
+    for _ in range(times):
+        with subprocess.Popen(
+            [sys.executable, "-c", RECOVERING, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            if child.stdout.readline() != b"begins\n":
+                raise AssertionError(f"no recovery began: {child.communicate()[1]!r}")
+            time.sleep(float(rng.uniform(0.0, 0.3)))
+            hit += child.poll() is None
+            child.send_signal(signal.SIGKILL)
+    return hit
 
 
 def _child_code(fd: int) -> str:

@@ -113,6 +113,9 @@ def _files(path: Path, report: Report, told: Progress) -> str:
         report.add("seal.json", "is not as it was written: its own digest does not fit")
         return ""
     present = {str(p) for p in sealed_files(path)}
+    wal = path / "ledger.db-wal"
+    if wal.exists() and wal.stat().st_size:
+        report.add(wal.name, "holds changes to the ledger that were made after the seal")
     report.files = len(body["files"])
     for i, (name, expected) in enumerate(sorted(body["files"].items())):
         told("files", i + 1, report.files)

@@ -9,7 +9,7 @@ from typing import Any
 
 from insitu.config import Setup
 from insitu.decisions.guard import Guard
-from insitu.errors import SourceError, StorageError
+from insitu.errors import LedgerBusyError, SourceError, StorageError
 from insitu.references import Declared, ReferenceFold
 from insitu.run import folder as folders
 from insitu.run.acting import Acting
@@ -173,6 +173,9 @@ class Engine:
             self.writer.ledger.commit()
             self.writer.ledger.close()
             return finish(self.folder, self.disk)
+        except LedgerBusyError as e:
+            self.shared.notes.append(str(e))
+            return ""
         except StorageError as e:
             self.shared.storage_failed = True
             ending.ended, ending.reason, ending.error = "failed", str(e), e

@@ -7,6 +7,7 @@ proves integrity only against a head that is held elsewhere.
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from insitu.errors import StorageError
+from insitu.errors import LedgerBusyError, StorageError
 from insitu.store.canonical import canonical
 from insitu.store.files import Disk
 
@@ -125,6 +126,7 @@ class Ledger:
         if new:
             disk.sync_folder(path.parent)
         self._id, self.head = (last[0] + 1, bytes(last[1])) if last else (0, START)
+        self._checkpointed = False
         self._log: list[tuple[int, str, int | None, bytes, bytes]] = []
         self._places: list[PlaceRow] = []
         self._timings: list[tuple[int, bytes]] = []
@@ -175,20 +177,41 @@ class Ledger:
         self._timings.clear()
         self._outbox.clear()
 
-    def finish(self) -> None:
-        """Make it one immutable file: checkpoint, leave WAL mode, close."""
-        try:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            mode = self._db.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
-        except sqlite3.Error as e:
-            raise broken(e, self.path, "finish") from e
-        if mode != "delete":
-            raise StorageError("the ledger could not leave WAL mode", where=str(self.path), remedy="Close its readers")
+    def finish(self, wait_s: float = 10.0) -> None:
+        """Make it one immutable file: checkpoint, leave WAL mode, close.
+
+        A reader that keeps its connection (a plot of the live run, say) stands in the way of the second step: after
+        `wait_s` the ledger stays in WAL mode with an empty log, which is as immutable. Raises `LedgerBusyError` where
+        not even the checkpoint was possible.
+        """
+        deadline = time.monotonic() + wait_s
+        while not self._leave_wal():
+            if time.monotonic() > deadline:
+                if not self._checkpointed:
+                    raise LedgerBusyError(
+                        "a reader keeps the ledger busy",
+                        where=str(self.path),
+                        remedy="Everything is stored; when the reader has ended, `insitu recover` seals the run",
+                    )
+                break
+            time.sleep(0.05)
         self.close()
         fd = self.disk.open(self.path)
         self.disk.sync(fd)
         self.disk.close(fd)
         self.disk.sync_folder(self.path.parent)
+
+    def _leave_wal(self) -> bool:
+        try:
+            self._db.execute("PRAGMA busy_timeout = 100")
+            self._checkpointed = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            return self._db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete"
+        except sqlite3.OperationalError as e:
+            if "locked" not in str(e):
+                raise broken(e, self.path, "finish") from e
+            return False
+        except sqlite3.Error as e:
+            raise broken(e, self.path, "finish") from e
 
     def close(self) -> None:
         self._db.close()

@@ -20,7 +20,7 @@ from insitu.store.runs import StoredRun
 from insitu.store.segments import group_metadata, unit_attributes
 from insitu.types import Action
 
-UNSEALED = frozenset({"seal.json", "sent.json", "lock"})
+UNSEALED = frozenset({"seal.json", "sent.json", "lock", "ledger.db-wal", "ledger.db-shm"})
 """Files of a run folder that may change after the seal; so may all in `inbox/`."""
 
 

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import orjson
 import pytest
 import xarray as xr
 
@@ -164,3 +165,43 @@ def test_a_sealed_run_is_one_immutable_ledger_file(new_run):
         list(stored.frames())
     assert (run.folder / "ledger.db").read_bytes() == before
     assert not list(run.folder.glob("ledger.db-*"))
+
+
+def test_a_reader_that_stays_does_not_keep_a_run_from_being_sealed(new_run, monkeypatch):
+    from insitu.store.ledger import Ledger
+
+    run = new_run()
+    run.take(0)
+    run.end()
+    plain = Ledger.finish
+    monkeypatch.setattr(Ledger, "finish", lambda self: plain(self, wait_s=0.3))
+    with StoredRun(run.folder) as reader:
+        assert reader.tally().pending == 0
+        finish(run.folder, Disk())
+        assert (run.folder / "seal.json").exists()
+        assert reader.tally().pending == 0
+    from insitu.store.seal import digest_file
+
+    sealed = orjson.loads((run.folder / "seal.json").read_bytes())["body"]["files"]["ledger.db"]["digest"]
+    with StoredRun(run.folder) as again:
+        assert list(again.frames())
+    assert digest_file(run.folder / "ledger.db") == sealed
+
+
+def test_a_reader_in_the_middle_of_reading_leaves_the_seal_to_recovery(new_run, monkeypatch):
+    from insitu.errors import LedgerBusyError
+    from insitu.store.ledger import Ledger
+
+    run = new_run()
+    run.take(0)
+    run.writer.commit()
+    with StoredRun(run.folder) as reader:
+        reader.connection.execute("BEGIN")
+        reader.connection.execute("SELECT count(*) FROM log").fetchone()
+        run.end()
+        plain = Ledger.finish
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "finish", lambda self: plain(self, wait_s=0.3))
+            with pytest.raises(LedgerBusyError, match="reader"):
+                finish(run.folder, Disk())
+    assert recover(run.folder)["ended"] == "complete"

@@ -1,0 +1,120 @@
+"""The long fault tests as experiments: each is a function of a seed and an empty folder that raises where something
+is not as promised, and otherwise gives counts for the report. `tests/prove.py` runs them with many seeds."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from insitu.readers.simulated import Diffractometer
+from insitu.replay import verify
+from insitu.run import run
+from insitu.types import Action
+from tests import kills
+from tests.faults.simulated import FRAME_KINDS, check_answer, clean, demo, steps, transport
+from tests.settings import detector, setup
+
+Counts = dict[str, int]
+CLEAN_FRAMES = 30_000
+FLIPS = 25
+
+
+class Experiment(NamedTuple):
+    """What is shown, by what, with how many seeds (`--quick`: how few), and its part of the time with `--minutes`."""
+
+    shows: str
+    once: Callable[[int, Path], Counts]
+    seeds: int
+    quick: int
+    part: float
+
+
+def killed_runs(seed: int, folder: Path) -> Counts:
+    """A run killed at a random moment: every acknowledged frame is there with its digest, and no other row."""
+    return {"kills": 1, **kills.check(kills.kill_once(folder, seed))}
+
+
+def killed_recoveries(seed: int, folder: Path) -> Counts:
+    """A killed run whose recovery is killed three times over before one may finish."""
+    acknowledged, path = kills.killed(folder, 10_000 + seed)
+    hit = kills.kill_recovery(path, seed)
+    found = {"seed": seed, "acknowledged": acknowledged, **kills.recovered(path)}
+    return {"runs": 1, "recoveries_killed": hit, **kills.check(found)}
+
+
+def faults(seed: int, folder: Path) -> Counts:
+    """Every fault of the simulated frame is answered; every fault of the transport is counted."""
+    counts = {"halted": 0, "paused": 0, "latest_frame": 0}
+    for kind in FRAME_KINDS:
+        found = check_answer(kind, seed)
+        counts["halted" if found.action is Action.HALT else "paused"] += 1
+        counts["latest_frame"] = max(counts["latest_frame"], found.late)
+    summary, expected = transport(seed, folder)
+    assert summary.frames == expected, f"counted {summary.frames}, expected {expected}"
+    report = verify(Path(summary.path))
+    assert report.identical, report.findings
+    return counts | {"counted_runs": 1}
+
+
+def clean_frames(seed: int, folder: Path) -> Counts:
+    """No action and no anomaly in 30,000 clean frames."""
+    counts = clean(CLEAN_FRAMES, seed)
+    assert counts == {"frames": CLEAN_FRAMES, "actions": 0, "anomaly": 0, "unknown": 0}, counts
+    return counts
+
+
+def clean_ramps(seed: int, folder: Path) -> Counts:
+    """No action in the ramp of the demo, through the transition of the sample; whether the transition was seen."""
+    records = list(steps(demo().pipeline(), Diffractometer(seed=seed), range(400)))
+    acted = [r.measurement.n for r in records if r.decision.action is not Action.CONTINUE]
+    assert not acted, f"an action at n = {acted[0]}"
+    seen = any(v.label == "change" for r in records for v in r.verdicts.values())
+    return {"frames": len(records), "actions": 0, "transition_seen": int(seen)}
+
+
+def flipped_bits(seed: int, folder: Path) -> Counts:
+    """One flipped bit at a time anywhere in a sealed run: found, and its file named."""
+    found = {
+        "bench": detector(frames=40, seed=seed, faults=["missing@10-12", "duplicate@20"]),
+        "other": {"format": 1, "source": "odd", "reader": {"use": "tests.run.broken:SometimesInvalid"}},
+    }
+    windows = [["31.0 deg", "32.0 deg"]]
+    recipe = {"features": [{"use": "xrd.peaks", "windows": windows, "source": "det"}]}
+    path = Path(run(setup(recipe, detectors=found), data_root=folder).path)
+    assert verify(path).identical
+    copy = folder / "copy"
+    shutil.copytree(path, copy)
+    names = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file() and p.stat().st_size)
+    sizes = np.array([(path / name).stat().st_size for name in names])
+    rng = np.random.default_rng((seed, 2))
+    for k in range(FLIPS):  # every other one by file, so that small files have their turn, the rest by byte
+        name = names[int(rng.integers(len(names)) if k % 2 else rng.choice(len(names), p=sizes / sizes.sum()))]
+        data = bytearray((copy / name).read_bytes())
+        at, bit = int(rng.integers(len(data))), int(rng.integers(8))
+        data[at] ^= 1 << bit
+        (copy / name).write_bytes(data)
+        report = verify(copy)
+        assert not report.identical, f"bit {bit} of byte {at} of {name} was flipped, and nothing was found"
+        assert report.findings[0].where.split(":")[0] == name, f"{name}: {report.findings[0]}"
+        data[at] ^= 1 << bit
+        (copy / name).write_bytes(data)
+    assert verify(copy).identical
+    return {"flips": FLIPS, "found_and_named": FLIPS, "files": len(names)}
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "kills": Experiment(
+        "after SIGKILL at a random moment every acknowledged frame is there with its digest, and no ghost row",
+        *(killed_runs, 200, 6, 0.6),
+    ),
+    "recoveries": Experiment("recovery may itself be killed and repeated", *(killed_recoveries, 40, 2, 0.15)),
+    "faults": Experiment(
+        "every simulated fault is halted, paused or counted as the demo recipe says", *(faults, 100, 10, 0.05)
+    ),
+    "clean": Experiment("no false halt in clean frames within one phase", *(clean_frames, 10, 1, 0.1)),
+    "ramps": Experiment("no false halt in clean ramps through the transition", *(clean_ramps, 100, 10, 0.05)),
+    "flips": Experiment("one flipped bit anywhere in a sealed run is found and named", *(flipped_bits, 20, 2, 0.05)),
+}
+"""By name, which is also the option that says with how many seeds (`--kills 40`)."""
