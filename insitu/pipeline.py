@@ -5,7 +5,7 @@ must see the measurements in order of `n`. Neither does I/O. What a role raises 
 without value and a fault in the record.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class Stage:
     `digest` says which settings or bundle it stands for (models and rules)."""
 
     name: str
-    call: Callable[..., Any]
+    call: Any
     source: str | None = None
     digest: str = ""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from insitu.config import tables
+from insitu.config import calibration, tables
 from insitu.config.document import At, Document, Problems, read
 from insitu.config.overrides import Inputs, Override, apply, for_detector, parse_inputs, unclaimed
 from insitu.config.roles import Entry, read_entry
@@ -127,6 +127,8 @@ def read_source(origin: Origin, purpose: Purpose) -> ReadSource:
             limits = _limits(parts.values.get("limits", {}), at / "limits")
         with problems.gather():
             detector = replace(construct(tables.detector, parts.values, at), name=origin.name, limits=limits)
+            known = calibration.checked(detector.calibration, at / "calibration")
+            detector = replace(detector, calibration=known)
     entry = None
     raw = table.get("reader") if isinstance(table, dict) else None
     if purpose != "replay" and isinstance(raw, dict):

@@ -250,8 +250,9 @@ def _degrees(x: np.ndarray, title: str, head: Header, how: How, line: Callable[[
         return np.ascontiguousarray(x)
     if unit in ("centideg", "rad"):
         return x / 100 if unit == "centideg" else np.degrees(x)
-    given = head.context.get("wavelength")
-    wavelength = given.value if given is not None and given.value is not None else how.wavelength
+    own = head.context.get("wavelength")
+    known = (how.calibrated, None if own is None else own.value, how.wavelength)
+    wavelength = next((value for value in known if value is not None), None)
     if wavelength is None:
         raise FormatError(
             "the first column is q, and the wavelength is not known",

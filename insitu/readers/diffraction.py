@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from insitu import units
 from insitu.errors import ConfigError, FormatError, SourceError
 from insitu.readers.follow import State, follow
 from insitu.readers.formats import FORMATS, KNOWN_OTHER, format_of, no_pattern
@@ -78,8 +79,7 @@ class Patterns:
         self.x_unit: str = x_unit
         self.source, self.unit = (detector.source, detector.unit) if detector else ("det", "counts")
         self._dtype = np.dtype(detector.dtype) if detector and detector.dtype else None
-        calibrated = detector.calibration.get("wavelength") if detector else None
-        self._wavelength = calibrated if calibrated and calibrated.value is not None else None
+        self._calibrated = _in_angstrom(detector.calibration.get("wavelength")) if detector else None
         self._instrument: Path | None = None
         self.skipped: list[str] = []
 
@@ -145,7 +145,7 @@ class Patterns:
 
     def _state(self, found: Found) -> State:
         """Whether a file that is being followed is whole."""
-        how = self._how(found, None)
+        how = self._how(found, {})
         decode = format_of(found.path, found.data, picked=bool(self.pattern))
         try:
             if decode is None:
@@ -157,23 +157,26 @@ class Patterns:
             return "complete"  # broken, and waiting does not mend it
         return "complete" if found.data.endswith((b"\n", b"\r")) else "unsure"
 
-    def _how(self, found: Found, wavelength: Feature | None, name: str = "") -> How:
-        value = None if wavelength is None or wavelength.value is None else float(wavelength.value)
+    def _how(self, found: Found, beside: Mapping[str, Feature], name: str = "") -> How:
         return How(
-            name=name or found.name, timezone=self.timezone, unit=self.unit, x_unit=self.x_unit, wavelength=value
+            name=name or found.name,
+            timezone=self.timezone,
+            unit=self.unit,
+            x_unit=self.x_unit,
+            calibrated=_value(self._calibrated),
+            wavelength=_value(beside.get("wavelength")),
         )
 
     def _item(self, found: Found, seq: int, alone: bool, axis: np.ndarray) -> Arrival | Invalid | None:
         """A file as an arrival, as an invalid thing, or as nothing (skipped and told)."""
-        instrument, beside = _instrument(found.path, self._instrument)
-        wavelength = beside.get("wavelength", self._wavelength)
+        instrument, beside = ("", {}) if self._calibrated else _instrument(found.path, self._instrument)
         decode = None if found.problem else format_of(found.path, found.data, picked=alone or bool(self.pattern))
         try:
             if found.problem:
                 raise FormatError(found.problem, where=found.name)
             if decode is None:
                 raise no_pattern(found.path)
-            pattern = decode(found.data, self._how(found, wavelength, self.path if alone else ""))
+            pattern = decode(found.data, self._how(found, beside, self.path if alone else ""))
             intensity = self._converted(pattern.intensity, found.name)
         except FormatError as error:
             if alone:
@@ -184,11 +187,11 @@ class Patterns:
                 return None
             return Invalid(source=self.source, reason=str(error), payload=found.data, name=found.name, source_seq=seq)
         context, labels = dict(pattern.context), {**pattern.labels, "file": found.name}
-        own = context.get("wavelength")
-        if (own is None or own.value is None) and wavelength is not None:
-            context.update(beside or {"wavelength": wavelength})
-            if beside:
-                labels["instrument_file"] = instrument
+        if self._calibrated:
+            context["wavelength"] = self._calibrated
+        elif beside and _value(context.get("wavelength")) is None:
+            context.update(beside)
+            labels["instrument_file"] = instrument
         return self._arrival(found, seq, replace(pattern, intensity=intensity, context=context, labels=labels), axis)
 
     def _converted(self, intensity: np.ndarray, name: str) -> np.ndarray:
@@ -237,6 +240,18 @@ class Patterns:
         if self.skipped:
             what += f"; {len(self.skipped)} files were skipped, {self.skipped[0]} first"
         return SourceError(what, where=self.path, expected=FORMATS, remedy=remedy)
+
+
+def _value(feature: Feature | None) -> float | None:
+    return None if feature is None or feature.value is None else float(feature.value)
+
+
+def _in_angstrom(wavelength: Feature | None) -> Feature | None:
+    """The wavelength that the detector file knows."""
+    if wavelength is None or wavelength.value is None:
+        return None
+    value = units.convert(wavelength.value, wavelength.unit, "angstrom")
+    return replace(wavelength, value=value, unit="angstrom")
 
 
 def _only_instrument(folders: set[Path]) -> Path | None:

@@ -50,12 +50,14 @@ class Pattern:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
     """How to read a file: `name` for messages, `timezone` of header times, `unit` of the intensities, `x_unit` of the
-    axis where the file must not be believed, `wavelength` (angstrom) where the file has none."""
+    axis where the file must not be believed; `calibrated` is a wavelength (angstrom) that is known better than from any
+    header, `wavelength` one for files that have none."""
 
     name: str = "pattern"
     timezone: str = "UTC"
     unit: str = "counts"
     x_unit: str = ""
+    calibrated: float | None = None
     wavelength: float | None = None
 
 

@@ -45,7 +45,7 @@ def reanalyse(
             references = reference_fold(setup)
             for done, (frame, record) in enumerate(fold(source, setup.pipeline(), references), 1):
                 packed = record_body(record)
-                writer.add_record(Pending(frame.n, "record", packed, canonical(packed), b""))
+                writer.add_record(Pending(frame.n, "record", packed, canonical(packed), b"", record.measurement.arrays))
                 now = time.monotonic()
                 edge.add(now - last)
                 last = now
@@ -57,6 +57,7 @@ def reanalyse(
             reason = f"all frames of run {source.uid} were judged again"
             writer.entry("seal", None, {"ended": "complete", "reason": reason, "counts": counts})
             writer.commit()
+            writer.close()
             writer.ledger.close()
             head = finish(folder, disk)
         finally:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from insitu.decisions.guard import Guard
 from insitu.errors import ActionRefusedError
 from insitu.run.shared import Shared
-from insitu.store.canonical import decision_body
+from insitu.store.canonical import decision_body, features_body
 from insitu.types import Action, Decision, Feature, Record
 
 Adapt = Callable[[Mapping[str, Feature]], None]
@@ -28,11 +28,19 @@ class Acting:
     record is on disk). Remembers what was moved and whether the operator holds."""
 
     def __init__(
-        self, guard: Guard, shared: Shared, *, mode: str, after_commit: bool, adapters: Mapping[str, Adapt]
+        self,
+        guard: Guard,
+        shared: Shared,
+        *,
+        mode: str,
+        after_commit: bool,
+        adapters: Mapping[str, Adapt],
+        safe_state: Mapping[str, Feature] = {},
     ) -> None:
         self.mode, self.state, self.held = mode, "running", False
         self.last: dict[str, Any] | None = None
         self._guard, self._shared, self._after_commit, self._adapters = guard, shared, after_commit, adapters
+        self._safe_state = dict(safe_state)
         self._waiting: dict[int, _Offer] = {}
         self._lock = threading.Lock()
 
@@ -98,6 +106,7 @@ class Acting:
     def _carry_out(self, decision: Decision, n: int) -> str:
         """Carry it out; who did."""
         if decision.action is Action.HALT:
+            self._make_safe(n)
             self._shared.stop("halted", f"{decision.rule}: {decision.reason} (frame n = {n})")
         elif decision.action is Action.FINISH:
             self._shared.stop("finished", f"{decision.rule}: {decision.reason} (frame n = {n})")
@@ -113,6 +122,19 @@ class Acting:
                 adapt(decision.params)
             return ", ".join(sorted(able))
         return "run"
+
+    def _make_safe(self, n: int) -> None:
+        """Offer the recipe's safe state to every source that can adapt, before the run ends."""
+        if not self._safe_state:
+            return
+        body: dict[str, Any] = {"what": "safe_state", "params": features_body(self._safe_state), "set_by": []}
+        for name, adapt in sorted(self._adapters.items()):
+            try:
+                adapt(self._safe_state)
+                body["set_by"].append(name)
+            except ActionRefusedError as e:
+                body[f"refused_by_{name}"] = str(e)
+        self._shared.log("event", body, n)
 
     def _log(self, offer: _Offer, decision: Decision, *, to: str, acknowledged: bool, why: str) -> None:
         m = offer.record.measurement

@@ -17,6 +17,7 @@ from insitu.run.analysing import Analysing
 from insitu.run.credit import Credit
 from insitu.run.inbox import messages
 from insitu.run.intake import Intake
+from insitu.run.log import RunLog
 from insitu.run.shared import Shared
 from insitu.run.signals import stop_on_signals
 from insitu.run.storing import Storing
@@ -71,6 +72,8 @@ class Engine:
         body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
         specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
         self.writer = RunWriter(self.folder, body, specs, disk)
+        self.log = RunLog(self.folder / "run.log")
+        self.log.say("started", uid=self.uid, title=setup.title, mode=mode, sources=[*specs])
         self.began = time.monotonic()
         self._acked: list[tuple[float, int]] = []
         for entry in references.loaded:
@@ -94,6 +97,7 @@ class Engine:
             mode=self.mode,
             after_commit=setup.budget.act == "after_commit",
             adapters=adapters,
+            safe_state=setup.safe_state,
         )
         live = {s.detector.source: s.detector.live for s in setup.sources}
         self.analysis = Analysing(pipeline, references, self.acting, shared, setup.budget, live, setup.acquire.on_fault)
@@ -111,6 +115,7 @@ class Engine:
                 self._stop(observer)
                 head = self._seal()
         finally:
+            self.log.close()
             self.pool.shutdown(wait=False, cancel_futures=True)
             self.lock.release()
         summary = self._summary(head)
@@ -157,7 +162,9 @@ class Engine:
         if ending.ended == "complete" and frames["invalid"] and not frames["stored"]:
             ending.ended, ending.reason = "failed", f"nothing could be read: {self.shared.first_invalid}"
             ending.error = SourceError(ending.reason, remedy="The bytes are in the run's folder quarantine/")
-        elif ending.ended == "complete" and self.shared.analysis_failed:
+        elif frames["invalid"]:
+            self.shared.notes.append(f"{frames['invalid']} invalid, the first: {self.shared.first_invalid}")
+        if ending.ended == "complete" and self.shared.analysis_failed:
             ending.reason += f"; {self.shared.analysis_failed}"
 
     def _seal(self) -> str:
@@ -166,6 +173,10 @@ class Engine:
         if self.shared.storage_failed:
             return ""
         ending = self.shared.ending
+        for note in (*self.shared.notes, *self.writer.notes):
+            self.log.say("note", text=note)
+        self.log.say("ended", ended=ending.ended, reason=ending.reason)
+        self.log.close()
         try:
             self.writer.close()
             body = {"ended": ending.ended, "reason": ending.reason, "counts": self.writer.tally.as_dict()}
@@ -204,7 +215,7 @@ class Engine:
             "last_action": self.acting.last,
             "decisions": dict(tally.decisions),
             "simulated": self.setup.simulated,
-            "notes": list(shared.notes),
+            "notes": [*shared.notes, *self.writer.notes],
         }
 
     def _state(self) -> str:
@@ -241,7 +252,7 @@ class Engine:
             budget={"latency_ms": self.setup.budget.latency_s * 1e3, "breaches": self.analysis.breaches},
             head=head,
             recovered=self.recovered,
-            notes=tuple(self.shared.notes),
+            notes=(*self.shared.notes, *self.writer.notes),
             error=ending.error,
         )
 

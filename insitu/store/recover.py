@@ -64,6 +64,9 @@ def _close(folder: Path, disk: Disk) -> dict[str, Any]:
     removed = [str(p.relative_to(folder)) for p in _leftovers(folder)]
     for name in removed:
         (folder / name).unlink()
+    if (folder / "derived.zarr").exists():  # a cache that was never synced: it may be torn anywhere
+        shutil.rmtree(folder / "derived.zarr")
+        removed.append("derived.zarr")
     with StoredRun(folder) as run:
         cut, strays = _rebuild(run, disk)
         tally = run.tally()

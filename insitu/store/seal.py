@@ -55,6 +55,7 @@ def finish(folder: Path, disk: Disk) -> str:
         _write_records(run, disk)
         uid = run.uid
     consolidate(folder / "raw.zarr", disk, {"insitu_head": head})
+    consolidate(folder / "derived.zarr", disk, {"insitu_head": head})
     consolidate(folder / "records.zarr", disk, {"insitu_head": head})
     files = {
         str(p): {"digest": digest_file(folder / p), "bytes": (folder / p).stat().st_size} for p in sealed_files(folder)

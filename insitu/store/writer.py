@@ -16,11 +16,12 @@ import numpy as np
 
 from insitu.store.canonical import canonical, digest_bytes, frame_body
 from insitu.store.columns import STATES
+from insitu.store.derived import Derived
 from insitu.store.files import Disk
 from insitu.store.ledger import Ledger, PlaceRow, add_body
 from insitu.store.segments import Encoded, Segment, SourceSpec, encode_frame, group_metadata
 from insitu.store.tally import Tally
-from insitu.types import Arrival, Frame
+from insitu.types import ArrayFeature, Arrival, Frame
 
 PUBLISH_EVERY_S = 1.0
 
@@ -33,6 +34,7 @@ class Pending(NamedTuple):
     body: Mapping[str, Any]
     packed: bytes
     timing: bytes
+    arrays: Mapping[str, ArrayFeature] = {}
 
 
 class _Source:
@@ -68,6 +70,8 @@ class RunWriter:
         for name, source in self._sources.items():
             self.disk.make_folders(source.folder)
             self.disk.write_file(source.folder / "zarr.json", group_metadata({"source": name}))
+        self.notes: list[str] = []
+        self.derived = Derived(folder / "derived.zarr", self.disk, self.notes.append, self._attributes)
         self.ledger = Ledger(folder / "ledger.db", self.disk)
         self._frames: list[int] = []
         self._uncounted: list[tuple[str, Mapping[str, Any]]] = []
@@ -173,6 +177,8 @@ class RunWriter:
             self._uncounted.append((p.kind, p.body))
             if p.timing:
                 self.ledger.timing(p.n, p.timing)
+            if p.arrays:
+                self.derived.add(p.body["source"], p.body["seq"], p.arrays)
             spoken.append(p.n)
         self.ledger.commit()
         for kind, body in self._uncounted:  # only what is on disk counts
@@ -191,6 +197,7 @@ class RunWriter:
 
     def publish(self, *, durable: bool = False) -> None:
         """Bring the views of all arrays up to date."""
+        self.derived.publish()
         for source in self._sources.values():
             for i, segment in enumerate(source.segments):
                 if durable or i >= len(source.segments) - 2:
@@ -199,6 +206,7 @@ class RunWriter:
     def close(self) -> None:
         """Publish for good; the ledger stays open for the seal."""
         self.publish(durable=True)
+        self.derived.close()
         self.abandon()
 
     def abandon(self) -> None:

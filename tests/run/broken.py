@@ -43,3 +43,18 @@ class SometimesInvalid:
                 )
             else:
                 yield arrival(k)
+
+
+class Growing:
+    """Frames of two sizes."""
+
+    def __call__(self):
+        for k in range(4):
+            yield Arrival(
+                source="det",
+                data=np.zeros(8 if k < 2 else 12),
+                dims=("x",),
+                unit="counts",
+                time_ns=10**18 + k,
+                source_seq=k,
+            )
