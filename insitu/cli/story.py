@@ -79,6 +79,11 @@ def _lost(frame: Mapping[str, Any]) -> str:
 def _decision(body: Mapping[str, Any]) -> str:
     decision, frame = body["decision"], body["frame"]
     at = f"at frame {frame['source']}/{frame['seq']} (n {frame['n']})"
+    if body["explains"] == "verdict":
+        seen = [
+            f"{name}: {v['label']}" for name, v in body["verdicts"].items() if v["label"] not in ("normal", "unknown")
+        ]
+        return f"Noticed {at}: {', '.join(seen)}. No rule asked for anything but to go on."
     if decision["action"] == "CONTINUE":
         return f"CONTINUE {at}: {decision.get('reason') or 'no rule asked for anything else'}."
     lines = [f"{decision['action']} {at}, by rule {decision['rule']!r}", f"  {decision['reason']}"]

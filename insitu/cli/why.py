@@ -53,9 +53,10 @@ def explanation(
 ) -> dict[str, Any]:
     """The whole chain as one plain object. `raw`: the run that holds the frames (the same one, unless it is derived).
 
-    Keys: run, explains (decision, frame or end), frame, decision, spoke, verdicts, features, context, labels,
+    Keys: run, explains (decision, verdict, frame or end), frame, decision, spoke, verdicts, features, context, labels,
     references, faults, before (records that led to it), spoken (how often this rule said this), actions, operator,
-    timing. Where the run ended without any decision, `explains` is "end" and `frame` is null.
+    timing. Where no rule asked for anything, the newest thing that a model noticed is explained ("verdict"); where
+    nothing was noticed either, `explains` is "end" and `frame` is null.
     """
     wanted = address(raw, frame) if frame else None
     record, before, spoken = _find(run, wanted, n, halt)
@@ -66,6 +67,8 @@ def explanation(
             "no rule asked for HALT in this run", where=run.uid, remedy=f"`insitu why {run.uid}` explains how it ended"
         )
     explains = "end" if record is None else "frame" if wanted or n is not None else "decision"
+    if explains == "decision" and record and record["decision"]["action"] == "CONTINUE":
+        explains = "verdict"
     record = record or {}
     return {
         "run": about(run),
@@ -118,6 +121,10 @@ def address(run: StoredRun, text: str) -> tuple[str, int]:
     return source, int(seq)
 
 
+QUIET = frozenset({"normal", "unknown"})
+"""Labels that are no reason to look."""
+
+
 class _Found(NamedTuple):
     """A record, those before it, and how often its rule said the same: `times`, `first_n`, `last_n`."""
 
@@ -131,9 +138,14 @@ def _find(run: StoredRun, wanted: tuple[str, int] | None, n: int | None, halt: b
     window: deque[dict[str, Any]] = deque(maxlen=BEFORE + 1)
     streaks: dict[str, tuple[str, str]] = {}  # by source: what was said of its newest frame
     counts: dict[tuple[str, str], dict[str, int]] = {}
-    found = _Found(None, [], None)
+    found = noticed = _Found(None, [], None)
+    noticing: dict[str, set[tuple[str, str]]] = {}  # by source: what models noticed in its newest frame
     for record in run.records():
         window.append(record)
+        notices = {(name, v["label"]) for name, v in record["verdicts"].items() if v["label"] not in QUIET}
+        if notices - noticing.get(record["source"], set()):
+            noticed = _Found(record, list(window)[:-1], None)
+        noticing[record["source"]] = notices
         decision, source = record["decision"], record["source"]
         said = (decision.get("rule", ""), decision["action"])
         goes_on = streaks.get(source) == said
@@ -148,7 +160,8 @@ def _find(run: StoredRun, wanted: tuple[str, int] | None, n: int | None, halt: b
                 found = _Found(record, list(window)[:-1], spoken)
         elif spoken and not goes_on and (decision["action"] == "HALT" or not halt):
             found = _Found(record, list(window)[:-1], spoken)
-    return found
+    nothing_asked = wanted is None and n is None and not halt
+    return noticed if nothing_asked and found.record is None else found
 
 
 def _frame(run: StoredRun, record: Mapping[str, Any]) -> dict[str, Any]:
