@@ -5,9 +5,12 @@ must see the measurements in order of `n`. Neither does I/O. What a role raises 
 without value and a fault in the record.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from insitu.maths.aligned import aligned
 from insitu.types import (
@@ -24,6 +27,7 @@ from insitu.types import (
 )
 
 NO_REFERENCES: References = {}
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,12 @@ class _Chain(NamedTuple):
 
 def fault(where: str, error: Exception) -> str:
     """One line about an error of ours: the same text in every replay (no addresses, no paths)."""
-    return f"{where}: {type(error).__name__}: {error}"
+    return f"{where}: {type(error).__name__}: {_ADDRESS.sub('', str(error))}"
+
+
+def _expect(value: Any, kind: type | tuple[type, ...], what: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"gave {type(value).__name__} where {what} is expected")
 
 
 def _without(outputs: Mapping[str, Output], why: str) -> dict[str, Feature]:
@@ -124,6 +133,8 @@ class Pipeline:
         for stage in self.models:
             try:
                 verdict = stage.call(measurement)
+                if verdict is not None:
+                    _expect(verdict, Verdict, "a Verdict")
             except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
                 faults.append(fault(f"model {stage.name}", e))
                 verdict = Verdict(label="unknown", reason=faults[-1])
@@ -132,6 +143,9 @@ class Pipeline:
         for stage in self.rules:
             try:
                 decision = stage.call(measurement, verdicts)
+                if decision is not None:
+                    _expect(decision, Decision, "a Decision")
+                    _expect(decision.action, Action, "an Action")
             except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
                 faults.append(fault(f"rule {stage.name}", e))
                 continue
@@ -175,6 +189,12 @@ class Pipeline:
             result = stage.call(frame, refs, neighbours)
             if result.keys() != outputs.keys():
                 raise KeyError(f"gave {sorted(result)}, promised {sorted(outputs)}")
+            for key, value in result.items():
+                _expect(value, (Feature, ArrayFeature), f"a Feature for {key}")
+                if isinstance(value, ArrayFeature):
+                    _expect(value.values, np.ndarray, f"an array for {key}")
+                    if value.values.dtype.kind not in "biufc" or len(value.dims) != value.values.ndim:
+                        raise TypeError(f"gave {key} with dtype {value.values.dtype} and dims {list(value.dims)}")
         except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
             faults.append(fault(f"feature {stage.name}", e))
             result = _without(outputs, faults[-1])

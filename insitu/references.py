@@ -25,19 +25,33 @@ class Declared(NamedTuple):
     file: Path | None
 
 
+class _Mean:
+    """The sum of the first frames of one shape; frames of another shape begin it anew."""
+
+    def __init__(self, declared: Declared) -> None:
+        self.declared, self.count, self.total = declared, 0, np.zeros(0)
+
+    def add(self, data: np.ndarray) -> int:
+        if not self.count or self.total.shape != data.shape:
+            self.count, self.total = 0, np.zeros(data.shape, np.float64)
+        self.total += np.real(data)
+        self.count += 1
+        return self.count
+
+
 class ReferenceFold:
     """References by source. `see` every frame in order of `n`; `of` gives the frozen map for a source."""
 
     def __init__(self, declared: Iterable[Declared] = ()) -> None:
         self._maps: dict[str, References] = {}
-        self._means: dict[str, list[tuple[Declared, list[np.ndarray]]]] = {}
+        self._means: dict[str, list[_Mean]] = {}
         self.loaded: list[dict[str, Any]] = []
         for d in declared:
             if d.file is not None:
                 entry = self._set(d.source, d.name, load(d.file, d.name), d.file.name)
                 self.loaded.append(entry)
             else:
-                self._means.setdefault(d.source, []).append((d, []))
+                self._means.setdefault(d.source, []).append(_Mean(d))
 
     def of(self, source: str) -> References:
         """The references in force for a source."""
@@ -52,12 +66,12 @@ class ReferenceFold:
         if not waiting:
             return []
         entries = []
-        for d, seen in list(waiting):
-            seen.append(np.asarray(frame.data, np.float64))
-            if len(seen) == d.first:
+        for mean in list(waiting):
+            d = mean.declared
+            if mean.add(frame.data) == d.first:
                 address = f"{frame.source}: mean of the first {d.first} frames"
-                entries.append(self._set(d.source, d.name, np.mean(seen, axis=0), address))
-                waiting.remove((d, seen))
+                entries.append(self._set(d.source, d.name, mean.total / mean.count, address))
+                waiting.remove(mean)
         return entries
 
     def _set(self, source: str, name: str, array: np.ndarray, address: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def kill_recovery(folder: Path, seed: int, times: int = 3) -> int:
             assert child.stdout is not None
             if child.stdout.readline() != b"begins\n":
                 raise AssertionError(f"no recovery began: {child.communicate()[1]!r}")
-            time.sleep(float(rng.uniform(0.0, 0.3)))
+            time.sleep(float(rng.uniform(0.0, 0.2)))
             hit += child.poll() is None
             child.send_signal(signal.SIGKILL)
     return hit

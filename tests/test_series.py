@@ -152,6 +152,25 @@ def test_raw_sigma_and_records_open_in_zarr_and_xarray_with_labels_and_units(ser
     assert np.array_equal(plain[3], raw["frames"][3])
 
 
+def test_a_prepared_real_pattern_is_in_derived_with_its_axis_and_unit(data: Path, tmp_path: Path) -> None:
+    recipe = {
+        "format": 1,
+        "detectors": ["patterns_1d"],
+        "prepare": [{"use": "baseline", "window": "2 deg"}],
+        "features": [{"use": "prepared", "dtype": "float64"}],
+    }
+    summary = run(load(recipe, inputs=str(data / "xrd/ref_fluorapatite_lab")), data_root=tmp_path)
+    derived = xr.open_zarr(f"{summary.path}/derived.zarr", group="det")
+    raw = xr.open_zarr(f"{summary.path}/raw.zarr", group="det/0")
+    assert derived["pattern"].shape == raw["frames"].shape == (1, 5753)
+    assert derived["pattern"].attrs["units"] == "counts"
+    assert derived["pattern_two_theta"].attrs["units"] == "deg"
+    assert float(derived["pattern"][0].idxmax()) == pytest.approx(31.86, abs=0.005)  # data README
+    away = (raw["frames"][0] - derived["pattern"][0].values).values
+    assert 60 < np.median(away) < 150, "the background of about 105 counts is what was taken away"
+    proven(summary)
+
+
 @pytest.mark.parametrize(
     ("folder", "count", "expected", "tolerance", "strongest"),
     [

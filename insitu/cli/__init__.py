@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from insitu import __version__
-from insitu.cli.say import emit, note
+from insitu.cli.say import Aside, emit, note
 from insitu.errors import ConfigError, InsituError
 
 COMMANDS: dict[str, str] = {
@@ -77,7 +78,11 @@ def application() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs one command and ends the process with its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_outcome(given, as_json="--json" in given))
+    as_json = "--json" in given
+    asking = as_json and not {"--help", "-h", "--version", "--show-completion"} & set(given)
+    with redirect_stdout(Aside(sys.stdout)) if asking else nullcontext():
+        code = _outcome(given, as_json=as_json)
+    sys.exit(code)
 
 
 def _outcome(given: list[str], *, as_json: bool) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from insitu.cli.live import watching
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Inputs, Operator, Recipe, Sets, Verbose, operator_name
+from insitu.cli.remarks import remarks
 from insitu.cli.say import answer, size, span, table, trouble
 
 Mode = Annotated[
@@ -38,7 +39,8 @@ def run(
         continues = find_run(continues, data_root).name
     from insitu.run import run as execute
 
-    with watching(shown=verbose or not as_json) as observer:
+    shown = verbose or not as_json
+    with remarks(shown=shown) as told, watching(shown=shown) as observer:
         summary = execute(
             setup,
             data_root=data_root,
@@ -48,8 +50,22 @@ def run(
             observer=observer,
         )
     body = summary.as_dict()
+    body["notes"] += told.notes()
+    if summary.exit_code != 4:  # else its ledger is better left alone
+        body["notes"] += _unseen(summary.path)
     answer(body, ending(body), as_json=as_json)
     return summary.exit_code
+
+
+def _unseen(path: str) -> list[str]:
+    """What was never measured or judged; see `insitu.cli.silence`."""
+    from pathlib import Path
+
+    from insitu.cli.silence import silence
+    from insitu.store.runs import StoredRun
+
+    with StoredRun(Path(path)) as run:
+        return silence(run)
 
 
 def ending(body: Mapping[str, Any]) -> str:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 GONE = 141
 """Exit status where the reader of our output went away: 128 + SIGPIPE."""
+
+
+class Aside(io.TextIOBase):
+    """Stands in for stdout while a command answers in JSON: what others print goes to stderr, `emit` to `real`."""
+
+    def __init__(self, real: TextIO) -> None:
+        self.real = real
+
+    def write(self, text: str, /) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def emit(body: Mapping[str, Any]) -> None:
@@ -21,10 +35,11 @@ def emit(body: Mapping[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Prints on stdout. Where its reader has gone (`| head`), the process ends quietly, as other tools do."""
+    out = sys.stdout.real if isinstance(sys.stdout, Aside) else sys.stdout
     try:
-        print(text, flush=True)
+        print(text, file=out, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it closes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # or the interpreter complains as it closes
         raise SystemExit(GONE) from None
 
 

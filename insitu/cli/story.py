@@ -27,7 +27,8 @@ def story(body: Mapping[str, Any]) -> str:
     parts = [_head(run)]
     if frame is None:
         parts.append(_end(run) + "\nNo rule asked for anything but to go on.")
-        return "\n\n".join(parts)
+        parts.append(_section("not seen", _silent(body)))
+        return "\n\n".join(part for part in parts if part)
     if frame["state"] not in ("stored", "provisional"):
         parts.append(_lost(frame))
         return "\n\n".join(parts)
@@ -38,6 +39,7 @@ def story(body: Mapping[str, Any]) -> str:
         _section("before it", _before(body)),
         _section("the frame", _frame(body)),
         _section("done", _done(body)),
+        _section("not seen", _silent(body)),
         _end(run),
         f"To prove it: insitu verify {run['path']}",
     ]
@@ -155,6 +157,11 @@ def _done(body: Mapping[str, Any]) -> str:
     if not lines and body["decision"]["action"] != "CONTINUE" and body["run"]["mode"] == "advise":
         lines.append("nothing: in mode advise decisions are recorded and shown, not carried out")
     return "\n".join("  " + text for text in lines)
+
+
+def _silent(body: Mapping[str, Any]) -> str:
+    """What was never measured or judged in this run."""
+    return "\n".join("  " + text for text in body["silent"])
 
 
 def _sentence(action: Mapping[str, Any]) -> str:

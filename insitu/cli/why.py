@@ -13,6 +13,7 @@ import typer
 
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Run
 from insitu.cli.say import answer
+from insitu.cli.silence import silence
 from insitu.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def explanation(
 
     Keys: run, explains (decision, verdict, frame or end), frame, decision, spoke, verdicts, features, context, labels,
     references, faults, before (records that led to it), spoken (how often this rule said this), actions, operator,
-    timing. Where no rule asked for anything, the newest thing that a model noticed is explained ("verdict"); where
-    nothing was noticed either, `explains` is "end" and `frame` is null.
+    silent (what was never measured or judged), timing. Where no rule asked for anything, the newest thing that a model
+    noticed is explained ("verdict"); where nothing was noticed either, `explains` is "end" and `frame` is null.
     """
     wanted = address(raw, frame) if frame else None
     record, before, spoken = _find(run, wanted, n, halt)
@@ -86,6 +87,7 @@ def explanation(
         "spoken": spoken,
         "actions": [{"n": e.n, **e.body} for e in run.entries("action") if record and e.n == record["n"]],
         "operator": [dict(e.body) for e in run.entries("operator")],
+        "silent": silence(run),
         "timing": run.timing(record["n"]) if record else None,
     }
 
@@ -225,5 +227,5 @@ def _unanalysed(run: StoredRun, raw: StoredRun, wanted: tuple[str, int] | None, 
     raise NotFoundError(
         f"run {run.uid} has no record of frame {name}",
         expected=f"one of the {analysis['analysed']:,} analysed frames",
-        remedy="It never arrived, or it waits to be analysed",
+        remedy="It never arrived" if raw.sealed else "It never arrived, or it waits to be analysed",
     )

@@ -75,7 +75,7 @@ def words(annotation: Any) -> str:
     if origin in (list, tuple, Sequence):
         return f"an array, each {words(arguments[0])}"
     if origin in (dict, Mapping):
-        return f"a table, each {words(arguments[1])}"
+        return "a table" if arguments[1] is Any else f"a table, each {words(arguments[1])}"
     return _WORDS.get(annotation, "a value")
 
 
@@ -207,7 +207,9 @@ def _one_of(value: Any, allowed: tuple[Any, ...], at: At) -> Value:
 
 def _array(value: Any, arguments: tuple[Any, ...], at: At) -> list[Value]:
     if not isinstance(value, list):
-        raise at.wrong(f"{seen(value)} is not an array", expected=words(list[arguments[0]]))
+        doubled = isinstance(value, dict) and at.path and arguments[0] in (Any, dict[str, Any])
+        remedy = f"Write it in double brackets: [[{at.path[-1]}]]" if doubled else ""
+        raise at.wrong(f"{seen(value)} is not an array", expected=words(list[arguments[0]]), remedy=remedy)
     problems, out = Problems(), []
     for i, item in enumerate(value):
         with problems.gather():

@@ -98,11 +98,11 @@ def _lines(d: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"source {source['source']} (detector {source['detector']}, {'live' if source['live'] else 'not live'})"
         shape = "found from the first frame" if source["shape"] is None else f"{source['shape']} {source['dtype']}"
-        yield f"  frames   {shape}, in {source['unit']}, {', '.join(source['dims']) or 'dimensions from the reader'}"
+        yield f"  frames      {shape}, in {source['unit']}, {', '.join(source['dims']) or 'dimensions from the reader'}"
         yield from _table("reader", source["reader"])
         yield from _table("calibration", source["calibration"])
         for signal, limit in source["limits"].items():
-            yield f"  may set  {signal}: {_values(limit)}"
+            yield f"  may set     {signal}: {_values(limit)}"
     for kind in KINDS:
         yield from _stages(kind, d[kind])
     yield ""
@@ -111,14 +111,14 @@ def _lines(d: Mapping[str, Any]) -> Iterator[str]:
         for key, output in keys.items():
             yield f"  {source:<8} {key:<28} {output['unit'] or '(number)'}{'  array' if output['array'] else ''}"
     for reference in d["references"]:
-        yield f"reference  {_values(reference)}"
+        yield f"reference   {_values(reference)}"
     yield ""
     yield from _table("budget", d["budget"], "")
     yield from _table("acquire", d["acquire"], "")
     yield from _table("safe", d["safe_state"], "")
     yield ""
     yield from _leaving(d["leaves"])
-    yield from (f"mode {mode:<7} {what}" for mode, what in d["modes"].items())
+    yield from (f"mode {mode:<6} {what}" for mode, what in d["modes"].items())
 
 
 def _stages(kind: str, stages: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -134,18 +134,18 @@ def _stages(kind: str, stages: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _leaving(leaving: Mapping[str, Any]) -> Iterator[str]:
-    yield f"may leave  {', '.join(leaving['always'])}"
+    yield f"may leave   {', '.join(leaving['always'])}"
     for source, keys in leaving["features"].items():
-        yield f"           features of {source}: {', '.join(keys) or 'none'}"
-    yield f"           metadata: {', '.join(leaving['metadata']) or 'none'}"
+        yield f"            features of {source}: {', '.join(keys) or 'none'}"
+    yield f"            metadata: {', '.join(leaving['metadata']) or 'none'}"
     if leaving["max_rate"]:
-        yield f"           at most {leaving['max_rate']}"
-    yield f"           to {leaving['to']}" if leaving["to"] else "           nowhere: the recipe has no [kafka]"
+        yield f"            at most {leaving['max_rate']}"
+    yield f"            to {leaving['to']}" if leaving["to"] else "            nowhere: the recipe has no [kafka]"
 
 
 def _table(title: str, table: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
     if table:
-        yield f"{indent}{title:<9}{_values(table)}"
+        yield f"{indent}{title:<11} {_values(table)}"
 
 
 def _values(table: Mapping[str, Any]) -> str:

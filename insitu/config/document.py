@@ -30,6 +30,9 @@ class Document:
             if path[:i] in self.given:
                 return self.given[path[:i]]
         line = line_of(path, self.lines)
+        made = (told for key, told in self.given.items() if path and key[: len(path)] == path)
+        if path not in self.lines and (told := next(made, "")):  # a table that is not in the file
+            return told
         file = self.name if line is None else f"{self.name}:{line}"
         return f"{file}: {dotted(path)}" if path else file
 
@@ -117,7 +120,7 @@ def read(path: Path) -> Document:
     """The document in a file; `ConfigError` with the line where it is no TOML."""
     name = shown(path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as e:
         raise NotFoundError(f"cannot be read: {e.strerror}", where=name, expected="a readable TOML file") from e
     except UnicodeDecodeError as e:
@@ -137,9 +140,15 @@ def parse(text: str, name: str, folder: Path | None = None) -> Document:
         raise ConfigError(
             f"this is not valid TOML{column}: {what}",
             where=f"{name}:{line}",
-            remedy='Texts and numbers with units stand in quotes: latency = "50 ms"',
+            remedy=_toml_remedy(what),
         ) from e
     return Document(name=name, data=data, lines=lines(text), folder=folder)
+
+
+def _toml_remedy(what: str) -> str:
+    if "overwrite" in what or "twice" in what:
+        return "The same key or table stands twice: keep one of them; entries of a list stand in [[double brackets]]"
+    return 'Texts and numbers with units stand in quotes: latency = "50 ms"'
 
 
 def shown(path: Path) -> str:

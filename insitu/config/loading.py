@@ -164,7 +164,7 @@ class _Loading:
         return top
 
     def _sources(self, origins: Sequence[Origin], inputs: Inputs) -> list[ReadSource]:
-        with_inputs(origins, inputs, self.problems)
+        origins = with_inputs(origins, inputs, self.problems)
         sources: list[ReadSource] = []
         for origin in origins:
             with self.problems.gather():

@@ -175,6 +175,8 @@ def parse_inputs(inputs: Inputs, sources: Sequence[str]) -> dict[str, str]:
                     expected=known,
                     remedy=did_you_mean(source, sources),
                 )
+            if not path:
+                raise ConfigError("the path is empty", where="--input", expected="a file or folder")
             if source in found:
                 raise ConfigError(f'the source "{source}" has two inputs', where="--input", expected="one")
             found[source] = str(Path(path).expanduser().absolute())
@@ -188,5 +190,5 @@ def _texts(inputs: str | Sequence[str]) -> Sequence[str]:
 
 def _pair(text: str) -> tuple[str, str]:
     """`SOURCE=PATH` or `PATH`; a path that exists as it is written is a path."""
-    match = re.fullmatch(r"([A-Za-z][A-Za-z0-9_]*)=(.+)", text, re.DOTALL)
+    match = re.fullmatch(r"([A-Za-z][A-Za-z0-9_]*)=(.*)", text, re.DOTALL)
     return ("", text) if match is None or Path(text).expanduser().exists() else (match[1], match[2])

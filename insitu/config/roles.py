@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -12,7 +13,7 @@ from typing import Any
 
 from insitu.config.convert import seen
 from insitu.config.document import At, Problems
-from insitu.config.schema import REQUIRED, Files, Key, Table, construct, keys_of, read_table, unknown_key
+from insitu.config.schema import REQUIRED, Files, Key, Table, construct, keys_of, line_of, read_table, unknown_key
 from insitu.config.tables import named
 from insitu.errors import ConfigError
 from insitu.types import KEY
@@ -145,7 +146,7 @@ def find(use: str, kind: str, at: At) -> Callable[..., Any]:
     names = short_names(kind)
     target = names.get(use, use)
     module, colon, thing = target.partition(":")
-    if not colon:
+    if not colon or not re.fullmatch(r"[\w.]*\w:[\w.]*\w", target):
         raise at.wrong(f'"{use}" is not known here', expected=_known(kind), remedy=did_you_mean(use, names))
     if use not in names and (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # `insitu` is started by a script: Python does not look into the current folder
@@ -159,8 +160,13 @@ def find(use: str, kind: str, at: At) -> Callable[..., Any]:
                 remedy=did_you_mean(use, names),
             ) from e
         raise at.wrong(f'the module "{module}" needs {e.name!r}, which is not installed') from e
-    except (ImportError, SyntaxError) as e:
-        raise at.wrong(f'the module "{module}" cannot be imported: {e}') from e
+    except SyntaxError as e:
+        raise at.wrong(f'the module "{module}" is no Python: {e.msg}, line {e.lineno} of {e.filename}') from e
+    except (Exception, SystemExit) as e:  # it is not ours: whatever it does when imported is told as its own fault
+        what = f"{type(e).__name__}: {e}, line {line_of(e)}"
+        raise at.wrong(
+            f'the module "{module}" cannot be imported: {what}', remedy="Correct it; it is no part of insitu"
+        ) from e
     for part in thing.split("."):
         if not hasattr(found, part):
             public = [n for n in dir(found) if not n.startswith("_")]

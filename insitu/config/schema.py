@@ -6,6 +6,7 @@ One rule for everything: a recipe's own tables (`tables.py`) and every role are 
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from insitu.config.convert import convert, to_toml, words
 from insitu.config.document import At, Problems
-from insitu.errors import ConfigError
+from insitu.errors import ConfigError, InsituError
 from insitu.units import did_you_mean
 
 REQUIRED = inspect.Parameter.empty
@@ -120,8 +121,21 @@ def construct(factory: Callable[..., Any], values: Mapping[str, Any], at: At) ->
             problems.add(at.adopt(problem))
     except ValueError as error:
         problems.add(at.wrong(f"{_name(factory)} refuses this: {error}"))
+    except InsituError:
+        raise
+    except Exception as error:
+        if factory.__module__.partition(".")[0] == "insitu":
+            raise  # a bug, with its traceback
+        what = f"{_name(factory)} raised {type(error).__name__}: {error}, line {line_of(error)}"
+        problems.add(at.wrong(what, remedy="Correct it; it is no part of insitu"))
     problems.stop()
     raise AssertionError("unreachable: a refusal is a problem")
+
+
+def line_of(error: BaseException) -> str:
+    """The place that raised an error: `17 of /path/file.py`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].lineno} of {frames[-1].filename}" if frames else "unknown"
 
 
 def _name(factory: Callable[..., Any]) -> str:

@@ -11,12 +11,14 @@ from insitu.config import calibration, tables
 from insitu.config.document import At, Document, Problems, read
 from insitu.config.overrides import Inputs, Override, apply, for_detector, parse_inputs, unclaimed
 from insitu.config.roles import Entry, read_entry
+from insitu.config.roles import find as find_factory
 from insitu.config.schema import construct, keys_of, read_table
 from insitu.config.settings import Source
 from insitu.errors import ConfigError, UsageError
 from insitu.types import Detector, Limit, Reader
 
 Purpose = Literal["run", "check", "replay"]
+INPUT = "--input"
 Find = Callable[[str, Path], Path]
 
 
@@ -97,14 +99,18 @@ def override(origins: Sequence[Origin], sets: Sequence[Override], problems: Prob
     return changed
 
 
-def with_inputs(origins: Sequence[Origin], inputs: Inputs, problems: Problems) -> None:
-    """Put the paths of `--input` into the readers' tables."""
+def with_inputs(origins: Sequence[Origin], inputs: Inputs, problems: Problems) -> list[Origin]:
+    """The origins with the paths of `--input` in their readers' tables."""
     readers = {o.table["source"]: o for o in origins if isinstance(o.table, dict) and _names_source(o.table)}
+    changed = list(origins)
     with problems.gather():
         for source, path in parse_inputs(inputs, list(readers)).items():
-            reader = readers[source].table.get("reader")
-            if isinstance(reader, dict):
-                reader["path"] = path
+            origin = readers[source]
+            if isinstance(origin.table.get("reader"), dict):
+                said = Override(("reader", "path"), path, f"{INPUT} {path}")
+                document = apply(origin.at.document, [said], origin.at.path)
+                changed[changed.index(origin)] = replace(origin, at=replace(origin.at, document=document))
+    return changed
 
 
 def _names_source(table: Mapping[str, Any]) -> bool:
@@ -126,14 +132,17 @@ def read_source(origin: Origin, purpose: Purpose) -> ReadSource:
         with problems.gather():
             limits = _limits(parts.values.get("limits", {}), at / "limits")
         with problems.gather():
-            detector = replace(construct(tables.detector, parts.values, at), name=origin.name, limits=limits)
-            known = calibration.checked(detector.calibration, at / "calibration")
-            detector = replace(detector, calibration=known)
+            made: Detector = construct(tables.detector, parts.values, at)
+            known = calibration.checked(made.calibration, at / "calibration")
+            detector = replace(made, name=origin.name, limits=limits, calibration=known)
     entry = None
     raw = table.get("reader") if isinstance(table, dict) else None
     if purpose != "replay" and isinstance(raw, dict):
         with problems.gather():
             entry = _reader(raw, table, at, purpose)
+    if purpose == "check" and entry is not None and detector is not None and not entry.missing:
+        with problems.gather():  # `run` makes it in a moment; `check` has to find out what it refuses
+            entry.make(detector=detector, name=detector.name)
     problems.stop()
     assert detector is not None and parts is not None  # noqa: PT018 - problems.stop has raised where one is not
     resolved = {**parts.resolved, "reader": dict(entry.resolved) if entry else parts.resolved["reader"]}
@@ -162,6 +171,7 @@ def _limits(table: Mapping[str, Any], at: At) -> dict[str, Limit]:
 
 def _reader(raw: dict[str, Any], table: Mapping[str, Any], at: At, purpose: Purpose) -> Entry:
     """The reader's entry. What the detector file says elsewhere for the reader (`clock`, `[assemble]`) is its too."""
+    _refuse_input(raw, at / "reader")
     extra = {key: table[key] for key in ("clock", "assemble") if table.get(key) and key not in raw}
     entry = read_entry(raw, "reader", at / "reader", optional=frozenset(["path", *extra]))
     taken = keys_of(entry.factory, at)
@@ -175,6 +185,21 @@ def _reader(raw: dict[str, Any], table: Mapping[str, Any], at: At, purpose: Purp
             "nothing says what to read", expected="a file or folder", remedy="Say it with --input PATH"
         )
     return entry
+
+
+def _refuse_input(raw: Mapping[str, Any], at: At) -> None:
+    """Refuse `--input` where the reader reads no files, in other words than those of a key that is misspelt."""
+    option = at.document.given.get((*at.path, "path"), "")
+    use = raw.get("use")
+    if not option.startswith(INPUT) or not isinstance(use, str):
+        return
+    if "path" not in keys_of(find_factory(use, "reader", at / "use"), at):
+        raise ConfigError(
+            f'the reader "{use}" of this source reads no files',
+            where=option.rpartition(": ")[0],
+            expected="--input for a source that reads files",
+            remedy="Leave --input out, or choose another recipe, such as xrd_1d",
+        )
 
 
 def _make_reader(entry: Entry | None, detector: Detector, at: At) -> Callable[[], Reader]:

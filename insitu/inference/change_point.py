@@ -159,6 +159,8 @@ class ChangePoint:
             scores |= {f"{self._against.key}_before": change.x_before, f"{self._against.key}_after": change.x_after}
             span = f"{quantity(change.x_before)} and {quantity(change.x_after, x_unit)}"
             where += f", {self._against.key} between {span}"
+        elif self.against != "frame":
+            where += f", {self._against.key} not known there"
         if self.on == "trend":
             per = f"{unit or '1'} per {x_unit or self._against.key}"
             scores |= {"slope_before": change.slope_before, "slope_after": change.slope_after}

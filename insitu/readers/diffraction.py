@@ -145,7 +145,7 @@ class Patterns:
 
     def _state(self, found: Found) -> State:
         """Whether a file that is being followed is whole."""
-        how = self._how(found, {})
+        how = self._how(found, {}, found.name)
         decode = format_of(found.path, found.data, picked=bool(self.pattern))
         try:
             if decode is None:
@@ -157,9 +157,9 @@ class Patterns:
             return "complete"  # broken, and waiting does not mend it
         return "complete" if found.data.endswith((b"\n", b"\r")) else "unsure"
 
-    def _how(self, found: Found, beside: Mapping[str, Feature], name: str = "") -> How:
+    def _how(self, found: Found, beside: Mapping[str, Feature], name: str) -> How:
         return How(
-            name=name or found.name,
+            name=name,
             timezone=self.timezone,
             unit=self.unit,
             x_unit=self.x_unit,
@@ -171,13 +171,14 @@ class Patterns:
         """A file as an arrival, as an invalid thing, or as nothing (skipped and told)."""
         instrument, beside = ("", {}) if self._calibrated else _instrument(found.path, self._instrument)
         decode = None if found.problem else format_of(found.path, found.data, picked=alone or bool(self.pattern))
+        name = self.path if alone else found.name
         try:
             if found.problem:
-                raise FormatError(found.problem, where=found.name)
+                raise FormatError(found.problem, where=name)
             if decode is None:
-                raise no_pattern(found.path)
-            pattern = decode(found.data, self._how(found, beside, self.path if alone else ""))
-            intensity = self._converted(pattern.intensity, found.name)
+                raise no_pattern(found.path, name)
+            pattern = decode(found.data, self._how(found, beside, name))
+            intensity = self._converted(pattern.intensity, name)
         except FormatError as error:
             if alone:
                 raise
@@ -236,7 +237,10 @@ class Patterns:
         if self.follow:
             what, remedy = f"no pattern came within {self.idle:g} s", "Start the scan earlier, or make idle longer"
         else:
-            what, remedy = "there is no pattern here", "Check the path; set pattern to pick files by name"
+            what, remedy = "there is no pattern here", "Check the path"
+            folder = Path(self.path).expanduser()
+            if folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir()):
+                remedy += f", or take those of the folders in it: --input '{folder}/*/*.xy'"
         if self.skipped:
             what += f"; {len(self.skipped)} files were skipped, {self.skipped[0]} first"
         return SourceError(what, where=self.path, expected=FORMATS, remedy=remedy)

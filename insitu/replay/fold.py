@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from insitu.config import Setup
-from insitu.errors import NotFoundError
+from insitu.errors import NotFoundError, StorageError
 from insitu.pipeline import Pipeline
 from insitu.references import Declared, ReferenceFold
 from insitu.store.canonical import canonical, record_body
@@ -62,6 +62,13 @@ def origin(run: StoredRun) -> Iterator[StoredRun]:
 def rederive(run: StoredRun, setup: Setup) -> Iterator[tuple[int, bytes]]:
     """(n, canonical record bytes) as they follow from the stored frames."""
     with origin(run) as source:
+        head = run.open_body().get("derived_head", "")
+        if head and source.head() != head:
+            raise StorageError(
+                f"run {source.uid}, from which this one was derived, is not what it was: its head has changed",
+                where=str(source.path),
+                remedy="`insitu verify` that run; restore it from a backup",
+            )
         out = left_out(run)
         for frame, record in fold(source, setup.pipeline(), reference_fold(setup), out):
             yield frame.n, canonical(record_body(record))

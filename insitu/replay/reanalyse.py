@@ -40,6 +40,7 @@ def reanalyse(
             digests = folders.write_settings(setup, folder, disk)
             body = folders.open_body(setup, uid, digests, mode="advise", operator="", derived_from=source.uid)
             body["sources"] = source.sources()
+            body |= {"derived_head": source.head()} if source.sealed else {}
             writer = RunWriter(folder, {**body, "simulated": source.open_body().get("simulated", False)}, {}, disk)
             last = began = time.monotonic()
             references = reference_fold(setup)

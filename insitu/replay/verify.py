@@ -16,10 +16,11 @@ import orjson
 
 from insitu.config import Setup, load_stored
 from insitu.errors import InsituError
+from insitu.replay import beside
 from insitu.replay.fold import rederive
 from insitu.run.environment import environment
 from insitu.store.canonical import digest_array
-from insitu.store.ledger import START, link, raw_entries
+from insitu.store.ledger import START, link
 from insitu.store.lock import is_locked
 from insitu.store.runs import StoredRun
 from insitu.store.seal import digest_file, seal_bytes, sealed_files
@@ -84,19 +85,25 @@ def verify(path: Path, *, progress: Progress | None = None) -> Report:
     except InsituError as e:
         if not report.findings:
             report.add(e.where or str(path), e.what)
-    except (sqlite3.Error, ValueError, KeyError, TypeError) as e:
+    except (sqlite3.Error, OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as e:
         report.add("ledger.db", f"cannot be read: {type(e).__name__}: {e}")
     return report
 
 
 def _run(run: StoredRun, report: Report, sealed_head: str, told: Progress) -> None:
     report.uid = run.uid
+    if not report.sealed:
+        run.stand_still()
     _chain(run, report, sealed_head)
     if not report.sealed:
         alive = is_locked(run.path)
         report.notes.append("the run is still being written" if alive else "not sealed: `insitu recover` seals it")
     _counts(run, report)
     _frames(run, report, told)
+    for check in (beside.settings, beside.quarantine, *([beside.views] if report.sealed else [])):
+        for where, what in check(run):
+            if all(f.where != where for f in report.findings):
+                report.add(where, what)
     if not report.findings:  # damage is named above; what follows from damaged data proves nothing
         _records(run, report, told)
 
@@ -132,7 +139,7 @@ def _files(path: Path, report: Report, told: Progress) -> str:
 
 def _chain(run: StoredRun, report: Report, sealed_head: str) -> None:
     previous, expected_id = START, 0
-    for e in raw_entries(run.connection):
+    for e in run.raw_entries():
         previous = link(previous, e.kind, e.body)
         if e.id != expected_id or previous != e.hash:
             report.add(f"ledger.db: entry {e.id} ({e.kind})", "does not follow from the entries before it")
@@ -210,6 +217,8 @@ def _pairs(run: StoredRun, setup: Setup) -> Iterator[tuple[bytes | None, bytes |
     stored = run.record_bytes()
     for n, derived in rederive(run, setup):
         at, body = next(stored, (None, None))
+        if at is None and run.seal_body() is None:
+            return  # still being written, or killed: the last frames have no record yet
         if at != n:
             yield (body, None) if at is not None and at < n else (None, derived)
             return

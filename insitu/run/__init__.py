@@ -10,8 +10,9 @@ from pathlib import Path
 from insitu.config import Setup
 from insitu.errors import UsageError
 from insitu.run import folder as folders
-from insitu.run.engine import ENCODERS, Engine, Observer, source_spec
+from insitu.run.engine import ENCODERS, Engine, source_spec
 from insitu.run.summary import Summary
+from insitu.run.view import Observer
 from insitu.store.files import Disk
 
 MODES = ("advise", "act")
@@ -37,7 +38,7 @@ def run(
     told, found = folders.recover_leftovers(data_root)
     engine = Engine(setup, data_root, mode, operator, continues, found, disk or Disk())
     engine.shared.notes.extend(told)
-    return engine.run(observer or (lambda _: None))
+    return engine.run(observer)
 
 
 __all__ = ["ENCODERS", "Summary", "run", "source_spec"]

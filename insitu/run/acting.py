@@ -18,6 +18,16 @@ from insitu.types import Action, Decision, Feature, Record
 Adapt = Callable[[Mapping[str, Feature]], None]
 
 
+def _adapt(name: str, adapt: Adapt, params: Mapping[str, Feature]) -> None:
+    """Whatever a source raises here is a refusal: an instrument that fails must not end analysis or store."""
+    try:
+        adapt(params)
+    except ActionRefusedError:
+        raise
+    except Exception as e:
+        raise ActionRefusedError(f"{name} failed to adapt: {type(e).__name__}: {e}") from e
+
+
 class _Offer(NamedTuple):
     record: Record
     arrived_ns: int
@@ -118,8 +128,8 @@ class Acting:
                 raise ActionRefusedError(
                     "no source of this run can adapt", remedy="Name a reader that can, or run in mode advise"
                 )
-            for adapt in able.values():
-                adapt(decision.params)
+            for name, adapt in able.items():
+                _adapt(name, adapt, decision.params)
             return ", ".join(sorted(able))
         return "run"
 
@@ -130,7 +140,7 @@ class Acting:
         body: dict[str, Any] = {"what": "safe_state", "params": features_body(self._safe_state), "set_by": []}
         for name, adapt in sorted(self._adapters.items()):
             try:
-                adapt(self._safe_state)
+                _adapt(name, adapt, self._safe_state)
                 body["set_by"].append(name)
             except ActionRefusedError as e:
                 body[f"refused_by_{name}"] = str(e)

@@ -8,6 +8,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty
 from typing import Any, NamedTuple
 
 from insitu.config import Budget
@@ -28,6 +30,10 @@ class _Waiting(NamedTuple):
     arrived: Arrived
     measurement: "Future[Measurement] | None"
     entries: list[dict[str, Any]]
+
+
+def _left(frame: Frame, why: str) -> dict[str, Any]:
+    return {"n": frame.n, "source": frame.source, "seq": frame.seq, "reason": why}
 
 
 class Analysing(threading.Thread):
@@ -53,18 +59,20 @@ class Analysing(threading.Thread):
         self._before: dict[str, deque[Frame]] = {}
         self._pool = ThreadPoolExecutor(budget.measure_threads, "measure") if budget.measure_threads > 1 else None
         self._waiting: deque[_Waiting] = deque()
-        self._at: Frame | None = None  # taken from the queue, neither waiting nor handed over
+        self._in_hand: dict[int, Frame] = {}  # taken from the queue and not handed over, in order of n
+        self._out = threading.Lock()  # covers handing over and giving up
+        self._ended = self.given_up = False
 
     def run(self) -> None:
         try:
             self._loop()
-        except Exception as e:  # noqa: BLE001 - the boundary: ours to fail; the raw data goes on being stored
+        except BaseException as e:  # noqa: BLE001 - the boundary: ours to fail; the raw data goes on being stored
             self._failed(e)
         finally:
             if self._pool is not None:
-                self._pool.shutdown()
+                self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _failed(self, e: Exception) -> None:
+    def _failed(self, e: BaseException) -> None:
         """An error of ours outside any role: go on recording (or end, as the recipe says), and say so."""
         text = f"the analysis failed: {type(e).__name__}: {e}"
         self.shared.analysis_failed = text
@@ -72,17 +80,29 @@ class Analysing(threading.Thread):
         self.shared.log("fault", {"reason": text})
         if self._on_fault == "halt":
             self.shared.stop("failed", text, InsituError(text, remedy="This is a bug of insitu; the raw data is safe"))
-        for w in self._waiting:
-            self._leave("skipped", text, w.arrived.frame)
-        if self._at is not None:
-            self._leave("skipped", text, self._at)
-        while (item := self.shared.to_analysis.get()) is not None:
+        for frame in list(self._in_hand.values()):
+            self._leave("skipped", text, frame)
+        while not self._ended and (item := self.shared.to_analysis.get()) is not None:
             self._leave("skipped", text, item.frame)
+
+    def give_up(self, why: str) -> None:
+        """Called by main when a role hangs: all that is left is skipped, and what still comes out is not used."""
+        with self._out:
+            self.given_up = True
+            left = list(self._in_hand.values())
+            with suppress(Empty):
+                while True:
+                    item = self.shared.to_analysis.get_nowait()
+                    left += [item.frame] if item is not None else []
+            for frame in left:
+                self._put("skipped", frame.n, _left(frame, why))
+        self.shared.to_analysis.put(None)
 
     def _loop(self) -> None:
         while True:
             item = self.shared.to_analysis.get()
             if item is None:
+                self._ended = True
                 while self._waiting:
                     self._finish(self._waiting.popleft())
                 return
@@ -92,7 +112,7 @@ class Analysing(threading.Thread):
         frame = item.frame
         if self.shared.storage_failed:
             return
-        self._at = frame
+        self._in_hand[frame.n] = frame
         reason = self._too_late(item)
         before = self._neighbours(frame)
         refs = self.references.of(frame.source)
@@ -107,9 +127,9 @@ class Analysing(threading.Thread):
         elif self._pool is None:
             self._finish(_Waiting(item, None, entries), self.pipeline.measure(frame, refs, before))
         else:
-            self._at = None
             self._waiting.append(_Waiting(item, self._pool.submit(self.pipeline.measure, frame, refs, before), entries))
-            if len(self._waiting) >= 2 * self.budget.measure_threads or self.shared.to_analysis.empty():
+            most = 2 * self.budget.measure_threads - 1
+            while len(self._waiting) > most or (self._waiting and self.shared.to_analysis.empty()):
                 self._finish(self._waiting.popleft())
 
     def _too_late(self, item: Arrived) -> tuple[str, str] | None:
@@ -134,9 +154,13 @@ class Analysing(threading.Thread):
         return before
 
     def _leave(self, kind: str, why: str, frame: Frame) -> None:
-        body = {"n": frame.n, "source": frame.source, "seq": frame.seq, "reason": why}
-        self._at = None
-        self.shared.to_store.put(Pending(frame.n, kind, body, canonical(body), b""))
+        with self._out:
+            if not self.given_up:
+                self._put(kind, frame.n, _left(frame, why))
+                self._in_hand.pop(frame.n, None)
+
+    def _put(self, kind: str, n: int, body: dict[str, Any], timing: bytes = b"", arrays: Any = None) -> None:
+        self.shared.to_store.put(Pending(n, kind, body, canonical(body), timing, arrays or {}))
 
     def _finish(self, w: _Waiting, measurement: Measurement | None = None) -> None:
         """Judge, decide, hand over."""
@@ -167,8 +191,10 @@ class Analysing(threading.Thread):
         n = record.measurement.n
         body = record_body(record)
         timing = canonical({"arrival_ns": arrived.wall_ns, "edge_us": round(edge_s * 1e6)})
-        self._at = None
-        self.shared.to_store.put(Pending(n, "record", body, canonical(body), timing, record.measurement.arrays))
+        with self._out:
+            if not self.given_up:
+                self._put("record", n, body, timing, record.measurement.arrays)
+                self._in_hand.pop(n, None)
 
     def _breach(self, n: int, edge_s: float) -> None:
         self.breaches += 1

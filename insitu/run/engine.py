@@ -1,28 +1,28 @@
 """The threads of one run: built, supervised, stopped in order, sealed."""
 
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from insitu.config import Setup
 from insitu.decisions.guard import Guard
-from insitu.errors import LedgerBusyError, SourceError, StorageError
+from insitu.errors import InsituError, LedgerBusyError, SourceError, StorageError
 from insitu.references import Declared, ReferenceFold
 from insitu.run import folder as folders
 from insitu.run.acting import Acting
 from insitu.run.analysing import Analysing
 from insitu.run.credit import Credit
-from insitu.run.inbox import messages
+from insitu.run.inbox import Inbox, about
 from insitu.run.intake import Intake
 from insitu.run.log import RunLog
 from insitu.run.shared import Shared
 from insitu.run.signals import stop_on_signals
 from insitu.run.storing import Storing
 from insitu.run.summary import Summary
-from insitu.store.canonical import features_body
+from insitu.run.view import Observer, Rate, View, shown
+from insitu.store.canonical import features_body, text
 from insitu.store.files import Disk
 from insitu.store.lock import Lock
 from insitu.store.seal import finish
@@ -32,8 +32,8 @@ from insitu.types import Detector, Reader
 
 TICK_S = 0.2
 ENCODERS = 2
-
-Observer = Callable[[dict[str, Any]], None]
+PATIENCE_S = 5.0
+"""How long a reader may take to notice that the run stops (it promised 0.2 s), and the analysis beyond the drain."""
 
 
 def source_spec(detector: Detector, *, simulated: bool) -> SourceSpec:
@@ -67,15 +67,18 @@ class Engine:
         readers = [source.reader() for source in setup.sources]  # a wrong setting is refused before a folder is made
         self.folder = folders.create(setup, data_root, self.uid, disk)
         self.lock = Lock(self.folder)
-        self.shared = Shared(Credit(int(setup.budget.in_flight_bytes)))
-        digests = folders.write_settings(setup, self.folder, disk)
-        body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
-        specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
-        self.writer = RunWriter(self.folder, body, specs, disk)
-        self.log = RunLog(self.folder / "run.log")
+        try:
+            self.shared = Shared(Credit(int(setup.budget.in_flight_bytes)))
+            digests = folders.write_settings(setup, self.folder, disk)
+            body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
+            specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
+            self.writer = RunWriter(self.folder, body, specs, disk)
+            self.log = RunLog(self.folder / "run.log")
+        except BaseException:
+            self.lock.release()
+            raise
         self.log.say("started", uid=self.uid, title=setup.title, mode=mode, sources=[*specs])
-        self.began = time.monotonic()
-        self._acked: list[tuple[float, int]] = []
+        self.began, self.inbox, self._rate = time.monotonic(), Inbox(self.folder / "inbox"), Rate()
         for entry in references.loaded:
             self.shared.log("reference", entry)
         self._build(pipeline, references, specs, readers)
@@ -103,58 +106,77 @@ class Engine:
         self.analysis = Analysing(pipeline, references, self.acting, shared, setup.budget, live, setup.acquire.on_fault)
         self.store = Storing(self.writer, shared, setup.budget.commit_s, self.acting.acknowledged, self.pool)
 
-    def run(self, observer: Observer) -> Summary:
+    def run(self, observer: Observer | None) -> Summary:
         """Start, supervise, stop in order, seal."""
         from threadpoolctl import threadpool_limits
 
+        view = View(observer, self.status, self.shared)
         try:
             with stop_on_signals(self.shared.stop), threadpool_limits(limits=1):
                 for thread in (self.store, self.analysis, *self.readers):
                     thread.start()
-                self._supervise(observer)
-                self._stop(observer)
+                try:
+                    self._supervise(view)
+                except Exception as e:  # noqa: BLE001 - the boundary: main must not leave the run unsealed
+                    told = f"the supervision failed: {type(e).__name__}: {e}"
+                    self.shared.stop("failed", told, InsituError(told, remedy="This is a bug of insitu"))
+                self._stop(view)
                 head = self._seal()
         finally:
             self.log.close()
             self.pool.shutdown(wait=False, cancel_futures=True)
             self.lock.release()
         summary = self._summary(head)
-        observer({**self.status(), "state": summary.ended, "reason": summary.reason})
+        view.show(state=summary.ended, reason=summary.reason)
         return summary
 
-    def _supervise(self, observer: Observer) -> None:
+    def _supervise(self, view: View) -> None:
         """Until every reader has ended, or something asked to stop."""
         told = 0.0
         while not self.shared.stopping.is_set() and any(r.is_alive() for r in self.readers):
-            self._inbox()
+            self._orders()
             if time.monotonic() - told >= TICK_S:
                 told = time.monotonic()
-                observer(self.status())
+                view.show()
             self.shared.stopping.wait(TICK_S / 4)
 
-    def _inbox(self) -> None:
-        for message, refused in messages(self.folder / "inbox"):
-            body = {**message, "refused": refused} if refused else message
+    def _orders(self) -> None:
+        for message, refused in self.inbox.messages():
+            body = {k: v for k, v in message.items() if k != "n"} | ({"refused": refused} if refused else {})
             if message["command"] in ("hold", "release"):
                 self.acting.hold(message["command"] == "hold")
-            self.shared.log("operator", body)
+            self.shared.log("operator", body, about(message))
 
-    def _stop(self, observer: Observer) -> None:
-        """Readers, then the analysis, then the store."""
+    def _stop(self, view: View) -> None:
+        """Readers, then the analysis, then the store. Who does not end in time is left behind, and the run says so."""
+        until = time.monotonic() + PATIENCE_S
         for reader in self.readers:
-            self._join(reader, observer)
-        asked = self.shared.stopping.is_set()
-        if asked or all(r.detector.live for r in self.readers):
-            self.shared.drain_until = time.monotonic() + self.setup.budget.drain_s
+            while reader.is_alive() and time.monotonic() < until:
+                reader.join(TICK_S)
+                view.show()
+            if reader.is_alive():
+                told = f"the reader of {reader.detector.source} did not notice the stop within {PATIENCE_S:g} s"
+                self.shared.notes.append(f"{told}: the run was sealed without waiting for it")
         self.shared.to_analysis.put(None)
-        self._join(self.analysis, observer)
+        while self.analysis.is_alive() and not self.analysis.given_up:
+            self._drain()
+            self.analysis.join(TICK_S)
+            view.show()
         self.shared.to_store.put(None)
-        self._join(self.store, observer)
+        while self.store.is_alive():
+            self.store.join(TICK_S)
+            view.show()
 
-    def _join(self, thread: threading.Thread, observer: Observer) -> None:
-        while thread.is_alive():
-            thread.join(TICK_S)
-            observer(self.status())
+    def _drain(self) -> None:
+        """Bound the drain once the run was asked to stop, and give up an analysis that hangs."""
+        drain_s, until = self.setup.budget.drain_s, self.shared.drain_until
+        if until is None:
+            if self.shared.stopping.is_set() or all(r.detector.live for r in self.readers):
+                self.shared.drain_until = time.monotonic() + drain_s
+        elif time.monotonic() > until + PATIENCE_S:
+            told = f"the analysis did not come back within {drain_s + PATIENCE_S:g} s after the end: it was given up"
+            self.shared.notes.append(told)
+            self.analysis.give_up(told)
 
     def _ending(self) -> None:
         """A run of which nothing could be read has failed, however quietly its source ended."""
@@ -169,10 +191,10 @@ class Engine:
 
     def _seal(self) -> str:
         """Seal entry and the rest; "" where the store has failed (recovery does it later)."""
+        ending = self.shared.settle()
         self._ending()
         if self.shared.storage_failed:
             return ""
-        ending = self.shared.ending
         for note in (*self.shared.notes, *self.writer.notes):
             self.log.say("note", text=note)
         self.log.say("ended", ended=ending.ended, reason=ending.reason)
@@ -184,19 +206,24 @@ class Engine:
             self.writer.ledger.commit()
             self.writer.ledger.close()
             return finish(self.folder, self.disk)
-        except LedgerBusyError as e:
+        except LedgerBusyError as e:  # whole and on disk: only the last step is left to `recover`
             self.shared.notes.append(str(e))
-            return ""
-        except StorageError as e:
+            return self.writer.ledger.head.hex()
+        except Exception as e:  # noqa: BLE001 - the boundary: whatever fails here, recovery does it later
+            error = e if isinstance(e, StorageError) else self._unsealed(e)
+            self.writer.give_up()
             self.shared.storage_failed = True
-            ending.ended, ending.reason, ending.error = "failed", str(e), e
+            ending.ended, ending.reason, ending.error = "failed", text(error), error
             return ""
+
+    def _unsealed(self, e: Exception) -> StorageError:
+        what = f"the run could not be sealed: {type(e).__name__}: {e}"
+        return StorageError(what, where=str(self.folder), remedy="The raw data is safe: `insitu recover` the run")
 
     def status(self) -> dict[str, Any]:
         """What there is to see now."""
-        tally, shared = self.writer.tally, self.shared
-        last = self.analysis.last
-        frames = tally.frames()
+        counted, shared = self.writer.counted, self.shared
+        last, frames = self.analysis.last, counted["frames"]
         return {
             "uid": self.uid,
             "path": str(self.folder),
@@ -206,14 +233,14 @@ class Engine:
             "elapsed_s": time.monotonic() - self.began,
             "rate_hz": self._rate(frames["stored"]),
             "frames": frames,
-            "analysis": tally.analysis(),
+            "analysis": counted["analysis"],
             "latency_ms": {name: h.as_dict() for name, h in shared.latency.items()},
             "queued": shared.next_n - frames["stored"],
             "in_flight_bytes": shared.credit.used,
             "in_flight_limit": shared.credit.limit,
-            "last": None if last is None else _shown(last),
+            "last": None if last is None else shown(last),
             "last_action": self.acting.last,
-            "decisions": dict(tally.decisions),
+            "decisions": counted["decisions"],
             "simulated": self.setup.simulated,
             "notes": [*shared.notes, *self.writer.notes],
         }
@@ -222,15 +249,6 @@ class Engine:
         if self.shared.stopping.is_set():
             return "stopping"
         return "held" if self.acting.held else self.acting.state
-
-    def _rate(self, stored: int) -> float:
-        """Frames stored per second over the last five seconds."""
-        now = time.monotonic()
-        self._acked.append((now, stored))
-        while len(self._acked) > 2 and now - self._acked[0][0] > 5.0:
-            self._acked.pop(0)
-        (t0, n0), (t1, n1) = self._acked[0], self._acked[-1]
-        return (n1 - n0) / (t1 - t0) if t1 > t0 else 0.0
 
     def _summary(self, head: str) -> Summary:
         tally, ending, writer = self.writer.tally, self.shared.ending, self.writer
@@ -255,17 +273,3 @@ class Engine:
             notes=(*self.shared.notes, *self.writer.notes),
             error=ending.error,
         )
-
-
-def _shown(record: Any) -> dict[str, Any]:
-    """The parts of a record that a live view shows."""
-    m, d = record.measurement, record.decision
-    return {
-        "n": m.n,
-        "source": m.source,
-        "seq": m.seq,
-        "features": features_body(m.features),
-        "context": features_body(m.context),
-        "verdicts": {name: {"label": v.label, "reason": v.reason} for name, v in record.verdicts.items()},
-        "decision": {"action": d.action.name, "rule": d.rule, "reason": d.reason},
-    }

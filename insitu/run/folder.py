@@ -87,8 +87,9 @@ def recover_leftovers(data_root: Path) -> tuple[list[str], list[dict[str, Any]]]
     for folder in find_unsealed(data_root):
         try:
             report = recover(folder)
-        except InsituError as e:
-            told.append(f"run {folder.name} was killed and could not be recovered: {e}")
+        except Exception as e:  # noqa: BLE001 - the boundary: an old run, however damaged, must not stop a new one
+            what = str(e) if isinstance(e, InsituError) else f"{type(e).__name__}: {e}"
+            told.append(f"run {folder.name} was killed and could not be recovered: {what}")
             continue
         if not report.get("began"):
             continue

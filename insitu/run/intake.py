@@ -3,21 +3,22 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from insitu.config import Acquire
 from insitu.errors import InsituError, SourceError
-from insitu.maths.aligned import aligned
+from insitu.run.normal import Normal, Unfit, invalid, plain_invalid
 from insitu.run.shared import Gap, Quarantined, Shared, Unstored, now
 from insitu.store.segments import Segmenter, SourceSpec, frame_arrays
 from insitu.store.sequence import Placement, Sequencer
-from insitu.types import Arrival, Axis, Detector, Invalid, Reader
+from insitu.types import Arrival, Detector, Invalid, Reader
 
 ENCODE_IN_POOL = 256 * 1024
 """Frames of at least this many bytes are hashed and compressed on the pool; smaller ones by the store thread."""
+OVERHEAD = 2048
+"""Bytes of credit for what surrounds the data of an arrival: small frames fill the memory too."""
 
 
 class Intake(threading.Thread):
@@ -41,7 +42,7 @@ class Intake(threading.Thread):
             reorder=acquire.reorder, max_gap=acquire.max_gap, counter_bits=detector.counter_bits
         )
         self._shape_told = False
-        self._axes: dict[str, tuple[np.ndarray, Axis]] = {}  # the last axis of each name, as given and as kept
+        self._normal = Normal(detector)
         self.received = 0
 
     def run(self) -> None:
@@ -49,7 +50,7 @@ class Intake(threading.Thread):
             self._read()
         except InsituError as e:
             self.shared.stop("failed", str(e), e)
-        except Exception as e:  # noqa: BLE001 - the boundary: whatever a reader raises ends its source, raw data safe
+        except BaseException as e:  # noqa: BLE001 - whatever a reader raises (even SystemExit) ends its source
             error = SourceError(
                 f"the reader failed: {type(e).__name__}: {e}",
                 where=self.detector.source,
@@ -83,13 +84,21 @@ class Intake(threading.Thread):
             self.shared.to_store.put(Gap(source, *placement.lost))
         return placement
 
+    def _borrow(self, nbytes: int) -> int:
+        """Credit for bytes that are kept beside the run; 0 where there is none for a live source: they are kept
+        whatever it costs."""
+        nbytes = min(nbytes + OVERHEAD, self.shared.credit.limit)
+        return nbytes if self.shared.credit.take(nbytes, wait=not self.detector.live) else 0
+
     def _invalid(self, item: Invalid) -> None:
+        item = plain_invalid(item)
+        credit = self._borrow(len(item.payload))
         placement = self._place(item.source_seq)
         source = self.detector.source
         self.shared.first_invalid = self.shared.first_invalid or item.reason
         if placement.seq is None:
             arrival = _nothing(source, item.source_seq)
-            self.shared.to_store.put(Quarantined(placement.kind, arrival, item.reason, item.payload))
+            self.shared.to_store.put(Quarantined(placement.kind, arrival, item.reason, item.payload, credit))
         else:
             self.shared.to_store.put(
                 Unstored(
@@ -101,6 +110,7 @@ class Intake(threading.Thread):
                     item.payload,
                     placement.refill,
                     item.name,
+                    credit,
                 )
             )
         if self.acquire.on_invalid == "stop":
@@ -108,12 +118,16 @@ class Intake(threading.Thread):
 
     def _arrival(self, arrival: Arrival) -> None:
         received = now()
-        arrival = self._normal(arrival)
-        nbytes = sum(a.nbytes for a in frame_arrays(arrival, self._varying).values())
+        try:
+            arrival = self._normal(arrival)
+        except Unfit as e:
+            self._invalid(invalid(arrival, e, self.detector.source))
+            return
+        nbytes = OVERHEAD + sum(a.nbytes for a in frame_arrays(arrival, self._varying).values())
         self._check(arrival, nbytes)
         placement = self._place(arrival.source_seq)
         if placement.seq is None:
-            self._without_row(placement, arrival)
+            self._without_row(placement, arrival, nbytes)
             return
         if not self.shared.credit.take(nbytes, wait=not self.detector.live):
             if not self.shared.stopping.is_set() or self.detector.live:
@@ -121,33 +135,11 @@ class Intake(threading.Thread):
             return
         segment = self._segmenter.assign(arrival, placement.seq, refill=placement.refill)
         if segment is None:
-            self.shared.credit.release(nbytes)
             reason = "it came out of order and is of another kind than the frames around its place"
-            self.shared.to_store.put(Quarantined("late", arrival, reason, None))
+            self.shared.to_store.put(Quarantined("late", arrival, reason, None, nbytes))
             return
         encoded = self._pool.submit(self._encode, arrival) if nbytes >= ENCODE_IN_POOL else None
         self.shared.stamp(arrival, placement.seq, received, (segment, placement.refill, nbytes, encoded))
-
-    def _normal(self, a: Arrival) -> Arrival:
-        """One layout for everyone, and what the detector file knows (it wins over headers)."""
-        calibration = self.detector.calibration
-        return replace(
-            a,
-            source=self.detector.source,  # the detector file names it, whatever the reader calls itself
-            data=aligned(a.data),
-            sigma=None if a.sigma is None else aligned(a.sigma),
-            mask=None if a.mask is None else aligned(a.mask),
-            axes={name: self._axis(name, axis) for name, axis in a.axes.items()},
-            context={**a.context, **calibration} if calibration else a.context,
-        )
-
-    def _axis(self, name: str, axis: Axis) -> Axis:
-        """An axis in the one layout; the same object again while the reader gives the same one."""
-        given, kept = self._axes.get(name, (None, None))
-        if given is not axis.values or kept is None or kept.unit != axis.unit:
-            kept = Axis(aligned(axis.values), axis.unit)
-            self._axes[name] = (axis.values, kept)
-        return kept
 
     def _check(self, arrival: Arrival, nbytes: int) -> None:
         if nbytes > self.shared.credit.limit:
@@ -170,12 +162,12 @@ class Intake(threading.Thread):
                 f"{d.source}: frames are {got}, the detector file says {expected}; stored as they are"
             )
 
-    def _without_row(self, placement: Placement, arrival: Arrival) -> None:
+    def _without_row(self, placement: Placement, arrival: Arrival, nbytes: int) -> None:
         if placement.kind == "late":
             reason = f"its place was given up as lost more than {self.acquire.reorder} frames ago"
         else:
             reason = f"frame number {arrival.source_seq} had arrived before"
-        self.shared.to_store.put(Quarantined(placement.kind, arrival, reason, None))
+        self.shared.to_store.put(Quarantined(placement.kind, arrival, reason, None, self._borrow(nbytes - OVERHEAD)))
 
     def _dropped(self, placement: Placement, arrival: Arrival) -> None:
         reason = "no credit was left: the disk or the analysis is too slow for this source"

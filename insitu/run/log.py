@@ -2,10 +2,13 @@
 ledger. Messages of the readers (files skipped, files that changed) go there too."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
+
+from insitu.store.files import storage_error
 
 
 class _Forward(logging.Handler):
@@ -16,14 +19,18 @@ class _Forward(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._logger.log(record.levelno, record.getMessage(), logger=record.name)
+        with suppress(OSError, ValueError):  # a full disk: what is said here must not stop who says it
+            self._logger.log(record.levelno, record.getMessage(), logger=record.name)
 
 
 class RunLog:
     """Open from construction to `close`, which must come before the seal."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed by `close`
+        try:
+            self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed by `close`
+        except OSError as e:
+            raise storage_error(e, path, "open") from e
         self._logger = structlog.wrap_logger(
             structlog.WriteLogger(self._file),
             processors=[
@@ -37,10 +44,12 @@ class RunLog:
         logging.getLogger("insitu").addHandler(self._handler)
 
     def say(self, event: str, **more: Any) -> None:
-        """One line."""
-        self._logger.info(event, **more)
+        """One line; none where the disk refuses it (the store says so itself)."""
+        with suppress(OSError):
+            self._logger.info(event, **more)
 
     def close(self) -> None:
         if not self._file.closed:
             logging.getLogger("insitu").removeHandler(self._handler)
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()

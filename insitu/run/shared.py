@@ -41,6 +41,7 @@ class Unstored(NamedTuple):
     payload: bytes
     refill: bool
     name: str
+    credit: int = 0  # bytes that are given back once it is on disk
 
 
 class Quarantined(NamedTuple):
@@ -50,6 +51,7 @@ class Quarantined(NamedTuple):
     arrival: Arrival
     reason: str
     payload: bytes | None
+    credit: int = 0
 
 
 class Logged(NamedTuple):
@@ -100,14 +102,24 @@ class Shared:
     analysis_failed: str = ""
     notes: list[str] = field(default_factory=list)
     first_invalid: str = ""
+    over: bool = False  # the seal has begun: how the run ended is settled
 
     def stop(self, ended: str, reason: str, error: InsituError | None = None) -> None:
         """Ask the run to end. The first reason counts, except that an error of the store always does."""
         with self.order:
+            if self.over:
+                return
             if not self.stopping.is_set() or (error is not None and self.ending.error is None):
                 self.ending = Ending(ended, reason, error)
             self.stopping.set()
         self.credit.close()
+
+    def settle(self) -> Ending:
+        """How the run ended, for good: a signal or a reader that comes too late changes nothing any more."""
+        with self.order:
+            self.over = True
+            self.stopping.set()
+            return self.ending
 
     def log(self, kind: str, body: Mapping[str, Any], n: int | None = None) -> None:
         """Put an entry into the log with the next commit."""

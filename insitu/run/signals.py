@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first one stops a run in order, a second one exits at once, which is the same as a crash."""
+"""The first SIGINT, SIGTERM or SIGHUP stops a run in order; a second one exits at once: the same as a crash."""
 
 import os
 import signal
@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal went away
+
 
 @contextmanager
 def stop_on_signals(stop: Callable[[str, str], None]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM stops the run in order, a second one exits at once."""
+    """Call `stop(ended, reason)` at the first signal. Does nothing in another thread than main; a signal that is
+    ignored (`nohup`) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -22,7 +25,8 @@ def stop_on_signals(stop: Callable[[str, str], None]) -> Iterator[None]:
         # another thread: a signal handler must not take a lock that main may be holding
         threading.Thread(target=stop, args=("interrupted", f"stopped by {signal.Signals(number).name}")).start()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in taken}
     try:
         yield
     finally:

@@ -34,6 +34,7 @@ class Storing(threading.Thread):
         super().__init__(name="store", daemon=True)
         self.writer, self.shared, self._commit_s, self._acknowledged = writer, shared, commit_s, acknowledged
         self._owed: dict[int, tuple[int, int]] = {}  # n: bytes of credit, and what is still to be committed (2, 1)
+        self._lent = 0  # bytes of credit of what is quarantined with this commit
         self._pool = pool
         self._encoded: deque[Encoded] = deque()
 
@@ -41,6 +42,9 @@ class Storing(threading.Thread):
         try:
             while self._group():
                 pass
+            if not self.shared.to_store.empty():  # what was logged of actions that waited for the last commit
+                self.shared.to_store.put(None)
+                self._group()
         except InsituError as e:
             self._failed(e)
         except Exception as e:  # noqa: BLE001 - the boundary: a store that fails in any way must stop the intake
@@ -62,6 +66,8 @@ class Storing(threading.Thread):
         began = time.monotonic()
         stored, spoken = self.writer.commit()
         self.shared.latency["commit"].add(time.monotonic() - began)
+        self.shared.credit.release(self._lent)
+        self._lent = 0
         self._pay(stored)
         self._pay(spoken)
         if spoken:
@@ -109,9 +115,11 @@ class Storing(threading.Thread):
         elif isinstance(item, Gap):
             w.add_gap(item.source, item.first, item.rows)
         elif isinstance(item, Unstored):
-            w.add_unstored(*item)
+            w.add_unstored(*item[:-1])
+            self._lent += item.credit
         elif isinstance(item, Quarantined):
             w.add_quarantined(item.kind, item.arrival, item.reason, item.payload)
+            self._lent += item.credit
 
     def _pay(self, numbers: list[int]) -> None:
         """Give credit back for frames whose data and whose record are both committed."""

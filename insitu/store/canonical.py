@@ -18,8 +18,46 @@ _LITTLE = sys.byteorder == "little"
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical JSON: keys sorted, no spaces; str, 64-bit int, finite float, bool, null, list, dict."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    """Canonical JSON: keys sorted, no spaces; str, 64-bit int, finite float, bool, null, list, dict. What JSON cannot
+    hold is made `plain` first, so that no text and no number of a reader or a role can stop the store.
+
+    >>> canonical({"file": "caf\\udce9.xy", "score": np.float32(0.5)})
+    b'{"file":"caf\\\\\\\\udce9.xy","score":0.5}'
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return orjson.dumps(plain(value), option=orjson.OPT_SORT_KEYS)
+
+
+def text(value: Any) -> str:
+    """A text that is valid UTF-8: undecodable bytes of file names are written as backslash escapes."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+DEEPEST = 64
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """`value` in what JSON can hold: texts valid, numbers of numpy plain, integers beyond 64 bits as float, anything
+    else as the name of its type (its text may hold an address, and would differ in a replay)."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item(), depth)
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else float(value) if abs(value) < 10**300 else str(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Mapping | list | tuple) and depth >= DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {text(k): plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v, depth + 1) for v in value]
+    return f"<{type(value).__name__}>"
 
 
 def digest_bytes(data: bytes | memoryview) -> str:

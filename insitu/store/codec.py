@@ -71,6 +71,8 @@ def decode(chunk: bytes, shape: tuple[int, ...], dtype: np.dtype, where: str) ->
         raise StorageError(f"the chunk holds {size} bytes, not {out.nbytes}", where=where, remedy=DAMAGED)
     if out.nbytes:
         blosc.decompress(data, out)
+    if isinstance(out.base, np.ndarray):
+        out.base.flags.writeable = False  # nobody can write to it any more: it may be shared
     out.flags.writeable = False
     return out
 

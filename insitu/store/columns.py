@@ -73,6 +73,7 @@ class Column:
         self.attributes = dict(attributes)
         self._chunks: dict[int, np.ndarray] = {}
         self._published = -1
+        self._unsynced: set[int] = set()
 
     def put(self, rows: np.ndarray, values: np.ndarray) -> set[int]:
         """Set `values` at `rows`; the numbers of the chunks that changed."""
@@ -92,6 +93,10 @@ class Column:
             self.disk.make_folders(self.folder / "c")
         for number in sorted(changed):
             self.disk.write_file(self.folder / "c" / str(number), self._chunks[number].data.cast("B"), durable=durable)
+            self._unsynced.add(number)
+        if durable:
+            self._sync(self._unsynced - changed)
+            self._unsynced.clear()
         for number in sorted(self._chunks)[:-2]:  # the last two may still change
             del self._chunks[number]
         if rows != self._published or durable:
@@ -100,6 +105,21 @@ class Column:
                 self.folder / "zarr.json", orjson.dumps(metadata, option=orjson.OPT_INDENT_2), durable=durable
             )
             self._published = rows
+
+    def forget(self) -> None:
+        """Let the memory go; what is put later is read back first. Only after a durable `publish`."""
+        self._chunks.clear()
+
+    def _sync(self, numbers: set[int]) -> None:
+        """Make durable what was written in passing."""
+        for number in sorted(numbers):
+            fd = self.disk.open(self.folder / "c" / str(number))
+            try:
+                self.disk.sync(fd)
+            finally:
+                self.disk.close(fd)
+        if numbers:
+            self.disk.sync_folder(self.folder / "c")
 
     def _read(self, number: int) -> np.ndarray:
         path = self.folder / "c" / str(number)
@@ -139,6 +159,11 @@ class FrameColumns:
         self._states.clear()
         for name, column in self._columns.items():
             column.publish(rows, changed[name], durable=durable)
+
+    def forget(self) -> None:
+        """Let the memory go."""
+        for column in self._columns.values():
+            column.forget()
 
 
 def _columns(folder: Path, disk: Disk) -> dict[str, Column]:

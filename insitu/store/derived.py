@@ -17,7 +17,7 @@ from insitu.store.columns import write_whole
 from insitu.store.files import Disk
 from insitu.store.frames import ArraySpec, FrameArray, frames_per_shard
 from insitu.store.segments import group_metadata, unit_attributes
-from insitu.types import ArrayFeature
+from insitu.types import KEY, ArrayFeature
 
 
 class Derived:
@@ -35,6 +35,8 @@ class Derived:
             at = (source, key)
             values = aligned(np.asarray(feature.values))
             array = self._arrays.get(at) or self._open(at, feature, values)
+            if array is None:
+                continue
             if array.spec.item != values.shape or array.spec.dtype != values.dtype:
                 if at not in self._told:
                     self._told.add(at)
@@ -54,8 +56,15 @@ class Derived:
             array.close(self._rows[at])
         self._arrays.clear()
 
-    def _open(self, at: tuple[str, str], feature: ArrayFeature, values: np.ndarray) -> FrameArray:
+    def _open(self, at: tuple[str, str], feature: ArrayFeature, values: np.ndarray) -> FrameArray | None:
+        """The array of a key; None where it cannot be kept: a cache must not stop the store."""
         source, key = at
+        names = (*feature.dims, *feature.axes)
+        if not values.size or not all(KEY.fullmatch(name) for name in names):
+            if at not in self._told:
+                self._told.add(at)
+                self._say(f"{key} of {source} is not kept: shape {list(values.shape)}, names {sorted({*names})}")
+            return None
         group = self.root / source
         if not (group / "zarr.json").exists():
             self.disk.make_folders(group)

@@ -137,7 +137,7 @@ class Disk:
         """Make a folder and its missing parents, each name durable."""
         missing = []
         at = folder
-        while not at.is_dir():
+        while not self._do("look at", at, at.is_dir):
             missing.append(at)
             at = at.parent
         for new in reversed(missing):

@@ -61,7 +61,7 @@ class ArraySpec:
             "data_type": self.dtype.name,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [self.per_shard, *self.item]}},
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "fill_value": False if self.dtype.kind == "b" else 0,
+            "fill_value": {"b": False, "c": [0.0, 0.0]}.get(self.dtype.kind, 0),
             "codecs": [
                 {
                     "name": "sharding_indexed",
@@ -156,7 +156,7 @@ class FrameArray:
                 shard.stale = False
             if durable:
                 self.disk.sync(shard.fd)
-        if rows != self._published:
+        if rows != self._published or durable:
             metadata = orjson.dumps(self.spec.metadata(rows), option=orjson.OPT_INDENT_2)
             self.disk.write_file(self.folder / "zarr.json", metadata, durable=durable)
             self._published = rows
@@ -167,7 +167,7 @@ class FrameArray:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the files as they are (after an error)."""
+        """Close the files as they are (after an error). `append` opens them again."""
         for shard in self._shards.values():
             self.disk.close(shard.fd)
         self._shards.clear()

@@ -188,6 +188,7 @@ class Ledger:
         while not self._leave_wal():
             if time.monotonic() > deadline:
                 if not self._checkpointed:
+                    self.close()
                     raise LedgerBusyError(
                         "a reader keeps the ledger busy",
                         where=str(self.path),
@@ -217,13 +218,19 @@ class Ledger:
         self._db.close()
 
 
-def raw_entries(db: sqlite3.Connection, kinds: Sequence[str] = (), batch: int = 512) -> Iterator[RawEntry]:
-    """The log in order, in short transactions (a writer is never held up)."""
+EVERYTHING = 2**62
+
+
+def raw_entries(
+    db: sqlite3.Connection, kinds: Sequence[str] = (), batch: int = 512, until: int = EVERYTHING
+) -> Iterator[RawEntry]:
+    """The log in order, in short transactions (a writer is never held up). `until`: the last id to look at."""
     last = -1
     where = f"AND kind IN ({','.join('?' * len(kinds))})" if kinds else ""
     while True:
         rows = db.execute(
-            f"SELECT id, kind, n, body, hash FROM log WHERE id > ? {where} ORDER BY id LIMIT {batch}", (last, *kinds)
+            f"SELECT id, kind, n, body, hash FROM log WHERE id > ? AND id <= ? {where} ORDER BY id LIMIT {batch}",
+            (last, until, *kinds),
         ).fetchall()
         if not rows:
             return
@@ -232,9 +239,9 @@ def raw_entries(db: sqlite3.Connection, kinds: Sequence[str] = (), batch: int = 
         last = rows[-1][0]
 
 
-def entries(db: sqlite3.Connection, kinds: Sequence[str] = ()) -> Iterator[Entry]:
+def entries(db: sqlite3.Connection, kinds: Sequence[str] = (), until: int = EVERYTHING) -> Iterator[Entry]:
     """The log in order, bodies decoded."""
-    for e in raw_entries(db, kinds):
+    for e in raw_entries(db, kinds, until=until):
         yield Entry(e.id, e.kind, e.n, orjson.loads(e.body))
 
 

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from insitu.errors import StorageError
 from insitu.store.columns import STATES, FrameColumns
@@ -110,36 +110,53 @@ def _rebuild(run: StoredRun, disk: Disk) -> tuple[int, list[str]]:
                 cut += sum(p.stat().st_size for p in stray.rglob("*") if p.is_file())
                 shutil.rmtree(stray)
                 strays.append(str(stray.relative_to(run.path)))
-        rows = _rows(run, source)
+        rows, frames = rows_of(run, source)
         for i, body in enumerate(segments):
             end = segments[i + 1]["first_seq"] if i + 1 < len(segments) else max(rows, default=-1) + 1
-            cut += _rebuild_segment(run, body, end, rows, disk)
+            cut += _rebuild_segment(run, body, end, rows, frames, disk)
     return cut, strays
 
 
-def _rows(run: StoredRun, source: str) -> dict[int, int]:
-    """State by `seq` of every row that is not stored."""
+class Times(NamedTuple):
+    """The columns of a stored frame."""
+
+    time_ns: int
+    duration_ns: int
+    clock_sigma_ns: int
+    source_seq: int | None
+
+
+def rows_of(run: StoredRun, source: str) -> tuple[dict[int, int], dict[int, Times]]:
+    """By `seq`: the state of every row, and the columns of those that are stored."""
     rows: dict[int, int] = {}
+    frames: dict[int, Times] = {}
     for e in run.entries("gap", "invalid", "dropped", "frame"):
         b = e.body
         if b["source"] != source:
             continue
         if e.kind == "gap":
             rows |= dict.fromkeys(range(b["first"], b["first"] + b["count"]), STATES.index("lost"))
+        elif e.kind == "frame":
+            rows[b["seq"]] = 0
+            frames[b["seq"]] = Times(b["time_ns"], b["duration_ns"], b["clock_sigma_ns"], b["source_seq"])
         else:
-            rows[b["seq"]] = 0 if e.kind == "frame" else STATES.index(e.kind)
-    return rows
+            rows[b["seq"]] = STATES.index(e.kind)
+    return rows, frames
 
 
-def _rebuild_segment(run: StoredRun, body: dict[str, Any], end: int, rows: dict[int, int], disk: Disk) -> int:
+def _rebuild_segment(
+    run: StoredRun, body: dict[str, Any], end: int, rows: dict[int, int], frames: dict[int, Times], disk: Disk
+) -> int:
     source, segment, first = body["source"], body["segment"], body["first_seq"]
     folder = run.segment_folder(source, segment)
     run.axes(source, segment)  # raises where a static axis is damaged: it was durable before the first frame
     disk.write_file(folder / "zarr.json", group_metadata(segment_attributes(body)))
     cut = 0
     for name in body["arrays"]:
-        where = "source = ? AND segment = ? AND array = ? ORDER BY shard, offset"
-        found = run.query(f"SELECT seq, shard, offset, nbytes FROM place WHERE {where}", (source, segment, name))
+        where = "source = ? AND segment = ? AND array = ? AND seq BETWEEN ? AND ? ORDER BY shard, offset"
+        found = run.query(
+            f"SELECT seq, shard, offset, nbytes FROM place WHERE {where}", (source, segment, name, first, end)
+        )
         places = (Place(seq - first, shard, offset, nbytes) for seq, shard, offset, nbytes in found)
         cut += rebuild(folder / name, array_spec(body, name), end - first, places, disk)
     for name in ("time", "clock_sigma", "exposure", "source_seq", "state"):
@@ -148,10 +165,8 @@ def _rebuild_segment(run: StoredRun, body: dict[str, Any], end: int, rows: dict[
     for seq in range(first, end):
         if rows.get(seq):
             columns.state(seq - first, rows[seq])
-    for e in run.entries("frame"):
-        b = e.body
-        if b["source"] == source and first <= b["seq"] < end:
-            columns.frame(b["seq"] - first, b["time_ns"], b["duration_ns"], b["clock_sigma_ns"], b["source_seq"])
+        elif seq in frames:
+            columns.frame(seq - first, *frames[seq])
     columns.publish(end - first, durable=True)
     return cut
 

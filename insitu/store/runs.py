@@ -16,7 +16,7 @@ from insitu.store.canonical import feature_from
 from insitu.store.codec import DAMAGED, decode
 from insitu.store.files import storage_error
 from insitu.store.frames import ArraySpec
-from insitu.store.ledger import Entry, PlaceRow, broken, connect, entries, raw_entries
+from insitu.store.ledger import EVERYTHING, Entry, PlaceRow, RawEntry, broken, connect, entries, raw_entries
 from insitu.store.segments import array_spec, read_axis
 from insitu.store.tally import Tally
 from insitu.types import Axis, Frame
@@ -36,6 +36,7 @@ class StoredRun:
         self._specs: dict[tuple[str, int, str], ArraySpec] = {}
         self._axes: dict[tuple[str, int], dict[str, Axis]] = {}
         self._files: dict[Path, int] = {}
+        self._until = EVERYTHING
         body = self.open_body()
         self.uid: str = body["uid"]
 
@@ -83,15 +84,23 @@ class StoredRun:
         """The hash of the last entry, hex."""
         return bytes(self._db.execute("SELECT hash FROM log ORDER BY id DESC LIMIT 1").fetchone()[0]).hex()
 
+    def stand_still(self) -> None:
+        """See the log from now on as it is now, although the run goes on."""
+        self._until = self._db.execute("SELECT max(id) FROM log").fetchone()[0]
+
     def entries(self, *kinds: str) -> Iterator[Entry]:
         """Entries of the log in order, all kinds if none is named."""
-        return entries(self._db, kinds)
+        return entries(self._db, kinds, self._until)
+
+    def raw_entries(self, *kinds: str) -> Iterator[RawEntry]:
+        """Entries of the log in order, as stored."""
+        return raw_entries(self._db, kinds, until=self._until)
 
     def tally(self) -> Tally:
         """The counts, folded from the log."""
         tally = Tally()
-        for e in entries(
-            self._db, ("open", "frame", "invalid", "dropped", "gap", "duplicate", "late", "record", "shed", "skipped")
+        for e in self.entries(
+            "open", "frame", "invalid", "dropped", "gap", "duplicate", "late", "record", "shed", "skipped"
         ):
             tally.add(e.kind, e.body)
         return tally
@@ -103,13 +112,13 @@ class StoredRun:
 
     def records(self, source: str | None = None) -> Iterator[dict[str, Any]]:
         """Record bodies in order of `n`."""
-        for e in entries(self._db, ("record",)):
+        for e in self.entries("record"):
             if source is None or e.body["source"] == source:
                 yield e.body
 
     def record_bytes(self) -> Iterator[tuple[int, bytes]]:
         """(n, canonical bytes) of every record, in order of `n`."""
-        for e in raw_entries(self._db, ("record",)):
+        for e in self.raw_entries("record"):
             yield cast(int, e.n), e.body
 
     def record(self, n: int) -> dict[str, Any] | None:
@@ -156,7 +165,7 @@ class StoredRun:
 
     def frames(self, source: str | None = None, *, after: int = -1) -> Iterator[Frame]:
         """Frames in order of `n`, those of one source or all."""
-        for e in entries(self._db, ("frame",)):
+        for e in self.entries("frame"):
             n = cast(int, e.n)
             if n > after and (source is None or e.body["source"] == source):
                 yield self._frame(n, e.body)

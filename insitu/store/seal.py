@@ -97,15 +97,17 @@ class _Table:
         row = (body["n"], body["seq"], body["time_ns"], Action[body["decision"]["action"]].value)
         for column, value in zip(self.whole.values(), row, strict=True):
             column.append(value)
-        for key, f in {**body.get("context", {}), **body["features"]}.items():
+        given = {**body.get("context", {}), **body["features"]}
+        for key, f in given.items():
             self._put(key, f["value"], f["unit"])
-            if "sigma" in f:
+            if "sigma" in f and f"{key}_sigma" not in given:
                 self._put(f"{key}_sigma", f["sigma"], f["unit"])
         self.rows += 1
 
     def _put(self, key: str, value: float | None, unit: str) -> None:
-        column = self.values.setdefault(key, array("d"))
-        self.units.setdefault(key, unit)
+        name = f"{key}_value" if key in self.whole else key  # `time` and such are columns of ours
+        column = self.values.setdefault(name, array("d"))
+        self.units.setdefault(name, unit)
         if len(column) < self.rows:
             column.extend([float("nan")] * (self.rows - len(column)))
         column.append(float("nan") if value is None else value)

@@ -131,6 +131,7 @@ class Segment:
     def __init__(self, folder: Path, index: int, first_seq: int, frame: Frame, spec: SourceSpec, disk: Disk) -> None:
         self.folder, self.index, self.first_seq, self.disk = folder, index, first_seq, disk
         self.rows = 0
+        self._awake = True  # something is open, or not published for good
         static = static_axes(frame, spec.varying)
         self.body = _segment_body(frame, spec, index, first_seq, static)
         disk.make_folders(folder)
@@ -144,12 +145,14 @@ class Segment:
     def mark(self, seq: int, state: int) -> None:
         """Say what became of a row without a frame."""
         row = seq - self.first_seq
+        self._awake = True
         self.columns.state(row, state)
         self.rows = max(self.rows, row + 1)
 
     def put(self, frame: Frame) -> None:
         """The columns of a stored frame."""
         row = frame.seq - self.first_seq
+        self._awake = True
         self.columns.frame(row, frame.time_ns, frame.duration_ns, frame.clock_sigma_ns, frame.source_seq)
         self.rows = max(self.rows, row + 1)
 
@@ -159,6 +162,15 @@ class Segment:
         self.columns.publish(self.rows, durable=durable)
         for array in self.arrays.values():
             array.publish(self.rows, durable=durable)
+
+    def rest(self, rows: int) -> None:
+        """No frame is expected any more: everything durable, files closed, memory let go. `put` wakes it up."""
+        if not self._awake:
+            return
+        self.publish(rows, durable=True)
+        self.abandon()
+        self.columns.forget()
+        self._awake = False
 
     def sync(self) -> None:
         for array in self.arrays.values():

@@ -19,11 +19,13 @@ from insitu.store.columns import STATES
 from insitu.store.derived import Derived
 from insitu.store.files import Disk
 from insitu.store.ledger import Ledger, PlaceRow, add_body
-from insitu.store.segments import Encoded, Segment, SourceSpec, encode_frame, group_metadata
+from insitu.store.segments import Encoded, Segment, Segmenter, SourceSpec, encode_frame, group_metadata
 from insitu.store.tally import Tally
 from insitu.types import ArrayFeature, Arrival, Frame
 
 PUBLISH_EVERY_S = 1.0
+REFILLED = Segmenter.REMEMBERED
+"""Segments back to which a late frame may still go."""
 
 
 class Pending(NamedTuple):
@@ -60,6 +62,7 @@ class RunWriter:
     ) -> None:
         self.folder, self.disk = folder, disk or Disk()
         self.tally = Tally()
+        self.counted = self.tally.as_dict()
         self.raw_bytes = 0
         raw = folder / "raw.zarr"
         self.disk.make_folders(raw)
@@ -184,6 +187,7 @@ class RunWriter:
         for kind, body in self._uncounted:  # only what is on disk counts
             self.tally.add(kind, body)
         self._uncounted.clear()
+        self.counted = self.tally.as_dict()  # whole and balanced, for other threads to look at
         stored, self._frames = self._frames, []
         now = time.monotonic()
         if now - self._published_at >= PUBLISH_EVERY_S:
@@ -200,8 +204,10 @@ class RunWriter:
         self.derived.publish()
         for source in self._sources.values():
             for i, segment in enumerate(source.segments):
-                if durable or i >= len(source.segments) - 2:
-                    segment.publish(self._rows(source, i), durable=durable)
+                if durable:
+                    segment.rest(self._rows(source, i))
+                elif i >= len(source.segments) - 2:
+                    segment.publish(self._rows(source, i))
 
     def close(self) -> None:
         """Publish for good; the ledger stays open for the seal."""
@@ -229,6 +235,8 @@ class RunWriter:
         first_seq = frame.seq if index else 0
         if index:
             source.segments[-1].publish(frame.seq - source.segments[-1].first_seq)
+        for i in range(max(0, index - REFILLED), index - 1):  # the last one may still get frames that come late
+            source.segments[i].rest(self._rows(source, i))
         segment = Segment(source.folder / str(index), index, first_seq, frame, source.spec, self.disk)
         source.segments.append(segment)
         self.disk.sync_folder(source.folder)

@@ -166,3 +166,17 @@ def test_every_error_class_has_a_documented_exit_code():
     documented = {1, 2, 3, 4, 5, 6}
     assert {kind.exit_code for kind in below(InsituError)} <= documented
     assert main.__doc__ is not None
+
+
+def test_what_a_module_of_the_user_prints_does_not_disturb_the_json(insitu, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "chatty.py").write_text("print('hello from chatty')\nconstant = 3\n")
+    said = insitu("check", "xrd_1d", "--set", "features.0.use=chatty:constant", "--json")
+    assert said.code == 2
+    assert "not a factory" in said.body["error"]["what"]
+    assert "hello from chatty" in said.err
+
+
+def test_help_stays_on_stdout_with_json(insitu):
+    assert "Usage" in insitu("run", "--help", "--json").out

@@ -148,6 +148,7 @@ def test_verify_says_identical_and_exit_0(insitu, halted):
     assert "Identical" in insitu("verify", halted).out
 
 
+@pytest.mark.damages
 def test_verify_of_a_changed_file_names_it_with_exit_1(insitu, halted, tmp_path):
     copy = tmp_path / halted.name
     shutil.copytree(halted, copy)

@@ -9,7 +9,7 @@ from insitu.store.runs import StoredRun
 
 KEYS = {
     "run", "explains", "frame", "decision", "spoke", "verdicts", "features", "context", "labels", "references",
-    "faults", "before", "spoken", "actions", "operator", "timing",
+    "faults", "before", "spoken", "actions", "operator", "silent", "timing",
 }  # fmt: skip
 RUN_KEYS = {"uid", "path", "title", "mode", "simulated", "derived_from", "sealed", "ended", "reason"}
 FRAME_KEYS = {

@@ -234,7 +234,7 @@ def test_a_run_without_input_says_how_to_give_one() -> None:
         ("ramp.xy", "given to none of several sources"),
         ("ll=ramp.xy", r'Did you mean "l"'),
         (["l=a", "l=b"], "has two inputs"),
-        ("l=a", r'reader.path: "path" is not a key here'),
+        ("l=a", r'--input .*/a: the reader "simulated.diffractometer" of this source reads no files'),
     ],
 )
 def test_an_input_that_fits_no_source_is_refused(inputs: Any, says: str) -> None:
@@ -386,3 +386,13 @@ def test_importing_config_imports_nothing_heavy() -> None:
     code = f"import sys, insitu.config; print([m for m in {heavy.split()} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert found.strip() == "[]"
+
+
+def test_well_known_calibrations_are_brought_to_the_units_that_readers_rely_on() -> None:
+    given = {"wavelength": "0.15406 nm", "temperature": "25 degC", "distance": "208.651 mm", "wavelength_2": "1.5444"}
+    setup = load(one(), detectors={"left": {**LEFT, "calibration": given}})
+    found = setup.sources[0].detector.calibration
+    assert found["wavelength"] == Feature(1.5406, "angstrom")
+    assert found["temperature"] == Feature(298.15, "K")
+    assert found["distance"] == Feature(208.651, "mm")  # of the right kind, and kept as it was written
+    assert found["wavelength_2"] == Feature(1.5444, "")  # a name of one's own

@@ -1,5 +1,6 @@
 """Broken recipes and detectors: each problem is told with file, line, key, what is allowed and the nearest match."""
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -149,6 +150,14 @@ DETECTORS = {
     "limits upside down": Case('"10 ms"', '"10 s"', 16, "limits.exposure_s.min", "is not below max"),
     "limits in another unit": Case('"10 ms"', '"10 mm"', 17, "limits.exposure_s.max", '"s" cannot be converted'),
     "a calibration without number": Case('"1.5406 angstrom"', '"no"', 13, "calibration.wavelength", "is not a number"),
+    "a wavelength by weight": Case('"1.5406 angstrom"', '"0.4 kg"', 13, "calibration.wavelength", 'like "angstrom"'),
+    "a wavelength without unit": Case('"1.5406 angstrom"', "1.5406", 13, "calibration.wavelength", '"1.5406 angstrom"'),
+    "a wavelength of nothing": Case('"1.5406 angstrom"', '"0 nm"', 13, "calibration.wavelength", "more than 0"),
+    "a wavelength misspelt": Case("wavelength", "wavelenght", 13, "calibration.wavelenght", "expected wavelength"),
+    "a distance in kelvin": Case("[limits", 'distance = "0.4 K"\n[limits', 15, "calibration.distance", 'like "m"'),
+    "a pixel size of an angle": Case("[limits", 'pixel_size = "1 deg"\n[limits', 15, "calibration.pixel_size", '"um"'),
+    "an energy as length": Case("[limits", 'energy = "1 angstrom"\n[limits', 15, "calibration.energy", '"keV"'),
+    "a temperature below 0": Case("[limits", 'temperature = "-3 K"\n[limits', 15, "calibration.temperature", "0"),
 }
 
 
@@ -241,3 +250,72 @@ def test_a_rule_is_not_blamed_for_a_model_that_is_wrong(tmp_path: Path, monkeypa
     with pytest.raises(ConfigError) as e:
         load(written(tmp_path, RECIPE.replace('low = "28.2 deg"', "lwo = 1"), DETECTOR))
     assert [p.where for p in e.value.problems] == ["pipelines/broken.toml:23: models.0.lwo"]
+
+
+@pytest.mark.parametrize(
+    ("text", "use", "says"),
+    [
+        ("x = 1/0\n", "broken:X", "ZeroDivisionError: division by zero, line 1 of .*broken.py"),
+        ("import sys\nsys.exit(3)\n", "broken:X", "SystemExit: 3, line 2 of .*broken.py"),
+        ("def x(:\n", "broken:X", "is no Python: invalid syntax, line 1 of .*broken.py"),
+        ("class X:\n    def __init__(self): {}['a']\n", "broken:X", "raised KeyError: 'a', line 2 of .*broken.py"),
+        ("", "broken:", '"broken:" is not known here'),
+        ("", ":X", '":X" is not known here'),
+    ],
+)
+def test_a_module_of_the_users_own_that_fails_is_told_with_its_line(
+    text: str, use: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    (tmp_path / "broken.py").write_text(text)
+    recipe = RECIPE + f'\n[[features]]\nuse = "{use}"\n'
+    with pytest.raises(ConfigError, match=says):
+        load(written(tmp_path, recipe, DETECTOR))
+
+
+@pytest.mark.parametrize(
+    ("option", "where"),
+    [("a.b.c=1", "--set a.b.c=1"), ("detector.foo.seed=1", "--set detector.foo.seed=1")],
+)
+def test_a_key_that_only_the_command_line_has_is_told_as_its_option(
+    option: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as e:
+        load(written(tmp_path, RECIPE, DETECTOR), sets=[option])
+    assert e.value.where.startswith(where)
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        ('title = "again"\n', "stands twice"),
+        ('[references]\nname = "x"\n', r"double brackets: \[\[references\]\]"),
+    ],
+)
+def test_slips_of_toml_are_told_with_their_remedy(
+    extra: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = extra + RECIPE if extra.startswith("title") else RECIPE + extra
+    with pytest.raises(ConfigError, match=says):
+        load(written(tmp_path, recipe, DETECTOR))
+
+
+def test_a_byte_order_mark_and_dos_lines_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path, "\ufeff" + RECIPE.replace("\n", "\r\n"), DETECTOR)
+    assert load(path).title == "a test"
+
+
+def test_check_finds_what_a_reader_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"reader\.pattern: 'a/b' holds a folder"):
+        load("xrd_1d", inputs=str(tmp_path), sets=["detector.reader.pattern=a/b"], purpose="check")
+
+
+@pytest.mark.parametrize("given", ["", "det="])
+def test_an_empty_input_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match="the path is empty"):
+        load("xrd_1d", inputs=[given], purpose="check")

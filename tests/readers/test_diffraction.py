@@ -198,25 +198,38 @@ def test_count_ends_a_series(tmp_path: Path) -> None:
     assert len(items(Patterns(str(fill(tmp_path)), count=2))) == 2
 
 
-def test_the_wavelength_comes_from_header_instrument_file_or_detector_in_this_order(tmp_path: Path) -> None:
+def test_the_wavelength_comes_from_the_header_or_else_from_the_only_instrument_file(tmp_path: Path) -> None:
+    (tmp_path / "a.xy").write_bytes(XY)
+    (tmp_path / "b.xy").write_bytes(b"# Wavelength = 0.5 A\n" + XY)
+    (tmp_path / "lab.prm").write_bytes(b"INS  1 ICONS  0.6 0.0 0.0\n")
+    a, b = arrivals(Patterns(str(tmp_path)))
+    assert (a.context["wavelength"].value, b.context["wavelength"].value) == (0.6, 0.5)
+    assert a.labels["instrument_file"] == "lab.prm"
+    (tmp_path / "other.prm").write_bytes(b"INS  1 ICONS  0.9 0.0 0.0\n")  # now nobody can tell which
+    a, _ = arrivals(Patterns(str(tmp_path)))
+    assert "wavelength" not in a.context
+
+
+def test_the_detector_files_wavelength_wins_over_header_and_instrument_file(tmp_path: Path) -> None:
     detector = Detector(name="d", source="d", calibration={"wavelength": Feature(0.7, "angstrom")})
     (tmp_path / "a.xy").write_bytes(XY)
     (tmp_path / "b.xy").write_bytes(b"# Wavelength = 0.5 A\n" + XY)
+    (tmp_path / "lab.prm").write_bytes(b"INS  1 ICONS  0.6 0.65 0.0\n")
     a, b = arrivals(Patterns(str(tmp_path), detector=detector))
-    assert (a.context["wavelength"].value, b.context["wavelength"].value) == (0.7, 0.5)
-    (tmp_path / "lab.prm").write_bytes(b"INS  1 ICONS  0.6 0.0 0.0\n")
-    a, b = arrivals(Patterns(str(tmp_path), detector=detector))
-    assert (a.context["wavelength"].value, b.context["wavelength"].value) == (0.6, 0.5)
-    (tmp_path / "other.prm").write_bytes(b"INS  1 ICONS  0.9 0.0 0.0\n")  # now nobody can tell which
-    a, _ = arrivals(Patterns(str(tmp_path), detector=detector))
-    assert a.context["wavelength"].value == 0.7
+    assert (a.context["wavelength"].value, b.context["wavelength"].value) == (0.7, 0.7)
+    assert "wavelength_2" not in a.context  # a doublet of which the first half is wrong
+    assert "instrument_file" not in a.labels
 
 
-def test_q_is_converted_with_the_detectors_wavelength(tmp_path: Path) -> None:
-    (tmp_path / "a.xy").write_bytes(b"# q_A^-1 I\n1.0 5\n2.0 6\n")
-    detector = Detector(name="d", source="d", calibration={"wavelength": Feature(1.0, "angstrom")})
+@pytest.mark.parametrize("known", [Feature(1.0, "angstrom"), Feature(0.1, "nm"), Feature(1e-10, "m")])
+@pytest.mark.parametrize("header", [b"", b"# Wavelength = 0.5 A\n"])
+def test_q_is_converted_with_the_detectors_wavelength(known: Feature, header: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.xy").write_bytes(header + b"# q_A^-1 I\n1.0 5\n2.0 6\n")
+    detector = Detector(name="d", source="d", calibration={"wavelength": known})
     (arrival,) = arrivals(Patterns(str(tmp_path), detector=detector))
     assert arrival.axes["two_theta"].values == pytest.approx(np.degrees(2 * np.arcsin(np.array([1, 2]) / (4 * np.pi))))
+    assert arrival.context["wavelength"].value == pytest.approx(1.0)
+    assert arrival.context["wavelength"].unit == "angstrom"
 
 
 def test_a_declared_type_is_kept_or_refused(tmp_path: Path) -> None:
@@ -247,3 +260,22 @@ def test_impossible_settings_are_refused_by_key(keys: dict, where: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Patterns(**({"path": "."} | keys))
     assert caught.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("lab.prm", "GSAS instrument parameters by its name"),
+        ("frame.tif", "Integrate images first"),
+        ("CuO.cif", "a crystal structure"),
+        ("scan.xrdml", "PANalytical XRDML is not read yet"),
+        ("notes.md", "ends in .xy instead of .md"),
+    ],
+)
+def test_a_file_that_is_no_pattern_is_refused_for_what_it_is_with_its_path(
+    name: str, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"a text\n")
+    with pytest.raises(FormatError, match=says) as caught:
+        items(Patterns(str(tmp_path / name)))
+    assert caught.value.where == str(tmp_path / name)

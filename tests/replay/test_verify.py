@@ -10,7 +10,7 @@ import pytest
 from insitu.replay import reanalyse, verify
 from insitu.replay.verify import difference
 from insitu.run import run
-from insitu.store.canonical import canonical
+from insitu.store.canonical import canonical, digest_bytes
 from insitu.store.ledger import connect, link
 from insitu.store.recover import recover
 from insitu.store.runs import StoredRun
@@ -56,6 +56,7 @@ def test_one_flipped_byte_in_any_file_is_found_and_the_file_is_named(sealed, tmp
     assert verify(copy).identical
 
 
+@pytest.mark.damages
 def test_every_byte_of_the_seal_is_covered(sealed, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(sealed, copy)
@@ -67,6 +68,7 @@ def test_every_byte_of_the_seal_is_covered(sealed, tmp_path):
         assert verify(copy).findings[0].where == "seal.json"
 
 
+@pytest.mark.damages
 def test_missing_and_added_files_are_named(sealed, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(sealed, copy)
@@ -91,19 +93,20 @@ def test_the_head_is_in_the_seal_and_in_the_root_attributes(sealed):
     assert json.loads((sealed / "raw.zarr/zarr.json").read_bytes())["attributes"]["insitu_head"] == report.head
 
 
-def forge(folder: Path, change) -> None:
-    """Change the body of a record and mend the chain and the seal: what a careful forger would do."""
+def forge(folder: Path, change, kind_of: str = "record") -> None:
+    """Change the body of an entry and mend the chain and the seal: what a careful forger would do."""
     (folder / "seal.json").unlink()
     db = connect(folder / "ledger.db", write=True)
     previous = bytes(32)
     for id_, kind, body in db.execute("SELECT id, kind, body FROM log ORDER BY id").fetchall():
-        body = canonical(change(json.loads(body))) if kind == "record" else body
+        body = canonical(change(json.loads(body))) if kind == kind_of else body
         previous = link(previous, kind, body)
         db.execute("UPDATE log SET body = ?, hash = ? WHERE id = ?", (body, previous, id_))
     db.close()
     recover(folder)
 
 
+@pytest.mark.damages
 def test_a_forged_record_with_a_mended_chain_is_found_by_deriving_it_again(sealed, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(sealed, copy)
@@ -135,7 +138,9 @@ def test_another_environment_is_told_and_compares_within_the_declared_tolerance(
     shutil.copytree(sealed, copy)
     env = json.loads((copy / "env.json").read_bytes())
     env["packages"]["numpy"] = "0.9"
+    env["digest"] = digest_bytes(canonical({k: v for k, v in env.items() if k != "digest"}))
     (copy / "env.json").write_text(json.dumps(env))
+    forge(copy, lambda body: {**body, "environment": env["digest"]}, "open")
 
     def change(body):
         f = body["features"].get("peak1_position")
