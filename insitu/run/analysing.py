@@ -168,7 +168,9 @@ class Analysing(threading.Thread):
         body = record_body(record)
         timing = canonical({"arrival_ns": arrived.wall_ns, "edge_us": round(edge_s * 1e6)})
         self._at = None
-        self.shared.to_store.put(Pending(n, "record", body, canonical(body), timing, record.measurement.arrays))
+        self.shared.to_store.put(
+            Pending(n, "record", body, canonical(body), timing, record.measurement.arrays, arrived.frame.data.nbytes)
+        )
 
     def _breach(self, n: int, edge_s: float) -> None:
         self.breaches += 1

@@ -15,6 +15,7 @@ from insitu.run import folder as folders
 from insitu.run.acting import Acting
 from insitu.run.analysing import Analysing
 from insitu.run.credit import Credit
+from insitu.run.egress import outbox
 from insitu.run.inbox import messages
 from insitu.run.intake import Intake
 from insitu.run.log import RunLog
@@ -71,7 +72,7 @@ class Engine:
         digests = folders.write_settings(setup, self.folder, disk)
         body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
         specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
-        self.writer = RunWriter(self.folder, body, specs, disk)
+        self.writer = RunWriter(self.folder, body, specs, disk, outbox(setup, body))
         self.log = RunLog(self.folder / "run.log")
         self.log.say("started", uid=self.uid, title=setup.title, mode=mode, sources=[*specs])
         self.began = time.monotonic()
@@ -180,8 +181,7 @@ class Engine:
         try:
             self.writer.close()
             body = {"ended": ending.ended, "reason": ending.reason, "counts": self.writer.tally.as_dict()}
-            self.writer.entry("seal", None, body)
-            self.writer.ledger.commit()
+            self.writer.seal(body, time.time())
             self.writer.ledger.close()
             return finish(self.folder, self.disk)
         except LedgerBusyError as e:
