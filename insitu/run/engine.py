@@ -16,6 +16,7 @@ from insitu.run.acting import Acting
 from insitu.run.analysing import Analysing
 from insitu.run.credit import Credit
 from insitu.run.egress import outbox
+from insitu.run.forwarding import Forwarding, required_broker
 from insitu.run.inbox import messages
 from insitu.run.intake import Intake
 from insitu.run.log import RunLog
@@ -66,6 +67,7 @@ class Engine:
         pipeline = setup.pipeline()
         references = ReferenceFold(Declared(r.name, r.source, r.first, r.file) for r in setup.references)
         readers = [source.reader() for source in setup.sources]  # a wrong setting is refused before a folder is made
+        required_broker(setup.kafka)
         self.folder = folders.create(setup, data_root, self.uid, disk)
         self.lock = Lock(self.folder)
         self.shared = Shared(Credit(int(setup.budget.in_flight_bytes)))
@@ -80,6 +82,7 @@ class Engine:
         for entry in references.loaded:
             self.shared.log("reference", entry)
         self._build(pipeline, references, specs, readers)
+        self.forwarding = Forwarding(self.folder, setup.kafka)
 
     def _build(
         self, pipeline: Any, references: ReferenceFold, specs: Mapping[str, SourceSpec], readers: list[Reader]
@@ -115,7 +118,9 @@ class Engine:
                 self._supervise(observer)
                 self._stop(observer)
                 head = self._seal()
+                self.forwarding.finish(self.setup.budget.linger_s, lambda: observer(self.status()))
         finally:
+            self.forwarding.end()
             self.log.close()
             self.pool.shutdown(wait=False, cancel_futures=True)
             self.lock.release()
@@ -234,7 +239,7 @@ class Engine:
 
     def _summary(self, head: str) -> Summary:
         tally, ending, writer = self.writer.tally, self.shared.ending, self.writer
-        analysis = tally.analysis()
+        analysis, sent = tally.analysis(), self.forwarding.sent().bytes
         if not self.shared.storage_failed:
             analysis.pop("pending")
         return Summary(
@@ -247,13 +252,17 @@ class Engine:
             analysis=analysis,
             records=tally.analysed,
             decisions=dict(sorted(tally.decisions.items())),
-            bytes={"raw": writer.raw_bytes, "sent": 0, "ratio": 0.0 if writer.raw_bytes else None},
+            bytes={
+                "raw": writer.raw_bytes,
+                "sent": sent,
+                "ratio": sent / writer.raw_bytes if writer.raw_bytes else None,
+            },
             latency_ms={k: h.as_dict() for k, h in self.shared.latency.items() if k != "commit"},
             budget={"latency_ms": self.setup.budget.latency_s * 1e3, "breaches": self.analysis.breaches},
             head=head,
             recovered=self.recovered,
-            notes=(*self.shared.notes, *self.writer.notes),
-            error=ending.error,
+            notes=(*self.shared.notes, *self.writer.notes, *self.forwarding.notes),
+            error=ending.error or self.forwarding.error,
         )
 
 
