@@ -1,18 +1,25 @@
 """What leaves whole runs: nothing but what the policy names, in documents that event-model accepts."""
 
 import math
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from insitu.replay import verify
-from insitu.run import run
+from insitu.replay import reanalyse, verify
+from insitu.run import Summary, run
+from insitu.store.outbox import rows
+from insitu.store.recover import recover
 from insitu.store.runs import StoredRun
 from tests.documents import documents, events, keys, packed, sending
 from tests.settings import WINDOW, detector, setup
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 POSITION = {"features": ["peak1_*"], "verdicts": ["limits"]}
 BARE = {"frame_seq", "withheld", "action", "rule", "review", "raw_address"}
 
@@ -174,3 +181,64 @@ def test_a_record_for_review_is_flagged_with_its_raw_address(tmp_path):
 def test_the_stop_document_holds_the_head_that_the_seal_file_holds(tmp_path):
     summary = run(sending(frames=3), data_root=tmp_path)
     assert documents(summary)[-1][1]["insitu"]["head"] == summary.head
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from insitu.run import run
+from tests.documents import sending
+
+def observe(status):
+    if status["frames"]["stored"] > 25:
+        os.kill(os.getpid(), 9)
+
+policy = {"features": ["peak1_*"], "max_rate": "25 Hz"}
+run(sending(policy, frames=10000, rate="50 Hz", live=True), data_root=Path(sys.argv[1]), observer=observe)
+"""
+
+
+def test_a_killed_run_is_recovered_with_a_stop_document_and_the_account_of_what_left(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
+    assert ended.returncode == -9
+    (folder,) = tmp_path.glob("runs/*/*")
+    report = recover(folder)
+    summary = Summary(run_uid=folder.name, path=str(folder), ended="failed", reason="")
+    found = documents(summary)
+    stop = found[-1][1]
+    assert (stop["exit_status"], stop["insitu"]["ended"]) == ("fail", "failed")
+    account = manifest(summary)
+    assert stop["num_events"] == {"det": len(events(found))}
+    assert account["documents"] == {"start": 1, "descriptor": 1, "event": len(events(found))}
+    assert account["records"] == len(events(found)) + account["withheld"]["in_all"]
+    assert account["records"] + report["skipped"] == stop["insitu"]["counts"]["frames"]["stored"] > 25
+    assert verify(folder).identical
+    assert recover(folder)["already_sealed"]
+    assert documents(summary) == found
+
+
+def test_every_record_in_the_log_is_in_the_outbox_or_counted_after_a_kill_anywhere(tmp_path):
+    """Records and their documents are one commit: the outbox of a run that ends anywhere has all events or none."""
+    summary = run(sending(POSITION, frames=20), data_root=tmp_path)
+    with StoredRun(Path(summary.path)) as stored:
+        numbers = [n for n, _ in stored.record_bytes()]
+        sent = [n for _, n, name, _ in rows(stored.connection) if name == "event"]
+    assert numbers == sent
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM outbox WHERE oid = 4", "UPDATE outbox SET doc = doc || x'00'"])
+def test_an_outbox_that_was_changed_is_found_by_verify(tmp_path, damage):
+    summary = run(sending(POSITION, frames=6), data_root=tmp_path)
+    assert verify(Path(summary.path)).identical
+    (Path(summary.path) / "seal.json").unlink()  # as who forges a file would forge its digest too
+    with closing(sqlite3.connect(Path(summary.path) / "ledger.db")) as db:
+        db.execute(damage)
+        db.commit()
+    assert any("ledger.db" in finding.where for finding in verify(Path(summary.path)).findings)
+
+
+def test_a_derived_run_gives_no_documents(tmp_path):
+    first = run(sending(POSITION, frames=5), data_root=tmp_path)
+    again = reanalyse(Path(first.path), sending(POSITION, frames=5), data_root=tmp_path)
+    assert packed(again) == []
+    assert verify(Path(again.path)).identical
