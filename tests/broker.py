@@ -169,13 +169,19 @@ class Broker:
                 format_ = ("kafka.tools.StorageTool", "format", "-t", "insitu-tests-0000000000", "-c", str(properties))
                 subprocess.run(self._java(*format_), stdout=log, stderr=log, timeout=READY_S, check=True)
             self.process = subprocess.Popen(self._java("kafka.Kafka", str(properties)), stdout=log, stderr=log)
+        try:
+            self._await_ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _await_ready(self) -> None:
         until = time.monotonic() + READY_S
         while not self._ready():
-            if time.monotonic() > until or self.process.poll() is not None:
-                self.kill()
+            if time.monotonic() > until or self.process is None or self.process.poll() is not None:
                 raise NoBrokerError(f"Kafka did not start: {self.log()[-800:]}")
             time.sleep(0.1)
-        return self
 
     def _ready(self) -> bool:
         """It answers a question about topics: a port that is open is not enough."""

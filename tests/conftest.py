@@ -1,9 +1,12 @@
 """What every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.broker import Broker, NoBrokerError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,3 +21,29 @@ def data() -> Path:
     if named or os.environ.get("CI"):
         pytest.fail(f"the real measurements are not at {folder}; INSITU_DATA names the folder that holds them")
     pytest.skip(f"the real measurements are not at {folder}; set INSITU_DATA to the folder that holds them")
+
+
+@pytest.fixture(scope="session")
+def _node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The session's own Kafka."""
+    try:
+        node = Broker(tmp_path_factory.mktemp("kafka")).start()
+    except NoBrokerError as e:
+        pytest.skip(str(e))
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+def broker(_node: Broker) -> Iterator[Broker]:
+    """A real broker that a test may pause, kill and restart; it runs again for the next one."""
+    yield _node
+    if _node.process is None or _node.process.poll() is not None:
+        _node.restart()
+    _node.resume()
+
+
+@pytest.fixture
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """The address of a broker that a test only talks to: `INSITU_KAFKA`, else our own."""
+    return os.environ.get("INSITU_KAFKA") or request.getfixturevalue("broker").bootstrap

@@ -63,10 +63,9 @@ def _link(folder: Path, bootstrap: str, beamline: str, security: Path | None) ->
 
 
 def _drain(folder: Path, to: Link | None, *, follow: bool, give_up_s: float) -> None:
-    import logging
-
     from insitu.errors import UsageError
     from insitu.sinks.forward import Forwarder
+    from insitu.sinks.kafka import quiet
 
     if to is None:
         raise UsageError(
@@ -74,7 +73,7 @@ def _drain(folder: Path, to: Link | None, *, follow: bool, give_up_s: float) -> 
             expected="a [kafka] table with bootstrap and beamline",
             remedy="Give --bootstrap HOST:PORT and --beamline NAME",
         )  # fmt: skip
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters of it is in the answer
+    quiet()
     Forwarder(folder, to).send_all(follow=follow, give_up_s=None if follow else give_up_s)
 
 

@@ -10,7 +10,6 @@ thread before anything behind that document can be appended, and all from that d
 
 import argparse
 import fcntl
-import logging
 import os
 import signal
 import sys
@@ -251,7 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m insitu.sinks.forward", description=main.__doc__)
     parser.add_argument("run", type=Path)
     run = parser.parse_args(arguments).run
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters of it is in sent.json
+    kafka.quiet()
     try:
         to = kafka.stored_link(run)
         if to is None:

@@ -5,6 +5,7 @@ broker is away. Across lives (a forwarder that was killed, an error that cannot 
 appended twice, which is why each carries `insitu-id` and consumers drop what they have seen.
 """
 
+import logging
 import os
 import stat
 import tomllib
@@ -132,10 +133,40 @@ def producer_options(to: Link, *, request_timeout_s: float = 10.0) -> dict[str, 
 
 
 def make_producer(options: Mapping[str, Any]) -> Any:
-    """A producer that has reached a broker. Raises what kafka-python raises."""
+    """A producer that has reached a broker. Raises what kafka-python raises, and the refusal of a password, which
+    kafka-python only logs."""
     from kafka import KafkaProducer
+    from kafka.errors import KafkaTimeoutError
 
-    return KafkaProducer(**options)
+    heard = _Heard()
+    log = logging.getLogger("kafka.net.manager")
+    log.addHandler(heard)
+    try:
+        return KafkaProducer(**options)
+    except KafkaTimeoutError as e:
+        raise heard.refusal or e from None
+    finally:
+        log.removeHandler(heard)
+
+
+class _Heard(logging.Handler):
+    """Keeps the refusal that a connection was lost by."""
+
+    refusal: Exception | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from kafka.errors import SaslAuthenticationFailedError
+
+        for part in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(part, SaslAuthenticationFailedError):
+                self.refusal = part
+
+
+def quiet() -> None:
+    """Keep kafka-python's own lines off the terminal: what matters of them is in `sent.json`."""
+    log = logging.getLogger("kafka")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
 
 
 def abort(producer: Any) -> None:
