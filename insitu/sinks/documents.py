@@ -154,7 +154,8 @@ class Documents:
         if at not in self._streams:
             # source and feature names have no "-": no two streams share a name
             name = "-".join([source, *([str(segment)] if segment else []), *([rule.feature] if rule else [])])
-            self._streams[at] = _Stream(name, self.about, self._columns(body), rule, self._calibration(source))
+            uid, calibration = document_uid(self.about.uid, name), self._calibration(source)
+            self._streams[at] = _Stream(name, self.about, self._columns(body), rule, calibration, uid)
         return self._streams[at]
 
     def _columns(self, body: Mapping[str, Any]) -> Columns:
@@ -185,11 +186,8 @@ class _Stream:
     columns: Columns
     rule: ArrayRule | None
     calibration: Mapping[str, Feature]
+    uid: str
     events: int = 0
-
-    @property
-    def uid(self) -> str:
-        return document_uid(self.about.uid, self.name)
 
     def descriptor(self, body: Mapping[str, Any]) -> Document:
         """The descriptor, in the time of its first event."""
