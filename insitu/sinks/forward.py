@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from insitu.sinks.sent import Outbox, Row, Sent, read_sent, write_sent
 from insitu.store.lock import is_locked
 
 WINDOW_BYTES = 8_000_000
-WINDOW_ROWS = 8192
+WINDOW_ROWS = 20_000
 """Not acknowledged at any time: kafka-python has no bound of its own, and an outage may last for days."""
+ROWS = 2048
+"""Read at once."""
 POLL_S = 0.01
 SAVE_S = 0.25
 DEAD_S = 2.0
@@ -72,7 +75,7 @@ class Forwarder:
         self._key = run.resolve().name.encode()
         self._window: deque[tuple[int, int, Any]] = deque()
         self._in_flight = 0
-        self._failures: list[tuple[int, BaseException]] = []
+        self._failures: list[BaseException] = []
         self._progress = time.monotonic()
         self._saved = self._looked = 0.0
 
@@ -126,13 +129,11 @@ class Forwarder:
         fresh = True
         while not self.stop.is_set() and not self._given_up(give_up_s):
             if fresh or self._outbox.changed():
-                rows = self._outbox.after(at, rows=WINDOW_ROWS // 4, nbytes=WINDOW_BYTES // 4)
+                rows = self._outbox.after(at, rows=ROWS, nbytes=WINDOW_BYTES // 4)
                 fresh = bool(rows)
-                for row in rows:
-                    if not self._room(give_up_s):
-                        return False
-                    self._send(producer, row)
-                    at = row.oid
+                if not self._send(producer, rows, give_up_s):
+                    return False
+                at = rows[-1].oid if rows else at
             self._collect()
             self._save()
             if self._window:
@@ -143,25 +144,31 @@ class Forwarder:
                 self.stop.wait(POLL_S)
         return False
 
-    def _send(self, producer: Any, row: Row) -> None:
-        oid, doc = row.oid, row.doc
-        header = (kafka.HEADER, b"%b:%d" % (self._key, oid))
-        try:
-            future = producer.send(self.to.topic, value=doc, key=self._key, headers=[header])
-        except Exception as e:
-            if kafka.too_large(e):
-                self._settle(oid, e)
-            raise
-        future.add_errback(_document_failed, self._failures, producer, oid)
-        self._window.append((oid, len(doc), future))
-        self._in_flight += len(doc)
+    def _send(self, producer: Any, rows: list[Row], give_up_s: float | None) -> bool:
+        """Hand documents to the producer; False where no more should be sent. The busiest loop of a forwarder."""
+        send, topic, key, header = producer.send, self.to.topic, self._key, kafka.HEADER
+        failed = partial(_document_failed, self._failures, producer)
+        for oid, _, doc in rows:
+            if (
+                self._in_flight >= WINDOW_BYTES or len(self._window) >= WINDOW_ROWS or self._failures
+            ) and not self._room(give_up_s):
+                return False
+            try:
+                future = send(topic, value=doc, key=key, headers=[(header, b"%b:%d" % (key, oid))])
+            except Exception as e:
+                if kafka.too_large(e):
+                    self._settle()
+                raise
+            future.add_errback(failed)
+            self._window.append((oid, len(doc), future))
+            self._in_flight += len(doc)
+        return True
 
-    def _settle(self, oid: int, error: BaseException) -> None:
+    def _settle(self) -> None:
         """Let everything before a document that can never be sent arrive, so that only that one is set aside."""
         while self._window and not self._failures and not self.stop.is_set():
             self._await(0.05)
             self._collect()
-        self._failures.append((oid, error))
 
     def _room(self, give_up_s: float | None) -> bool:
         """Wait until one more document may be in flight; False where it should not be sent any more."""
@@ -190,21 +197,27 @@ class Forwarder:
 
     def _collect(self) -> None:
         """Note what was acknowledged: always a beginning of the window, so that `oid` never skips a document."""
-        moved = False
-        while self._window and self._window[0][2].succeeded():
-            oid, nbytes, _ = self._window.popleft()
+        window, count, nbytes, oid = self._window, 0, 0, 0
+        while window and window[0][2].is_done and window[0][2].exception is None:
+            oid, size, _ = window.popleft()
+            count, nbytes = count + 1, nbytes + size
+        if count:
             self._in_flight -= nbytes
-            self.sent.oid, self.sent.documents, self.sent.bytes = oid, self.sent.documents + 1, self.sent.bytes + nbytes
-            moved = True
-        if moved:
+            self.sent.oid, self.sent.documents, self.sent.bytes = (
+                oid,
+                self.sent.documents + count,
+                self.sent.bytes + nbytes,
+            )
             self._progress = time.monotonic()
             self.sent.state, self.sent.problem = "sending", ""
 
     def _trouble(self, error: BaseException) -> None:
         """What an error means: a document that can never be sent is set aside, everything else is tried again."""
         self._collect()
-        oid, cause = self._failures[0] if self._failures else (0, error)
-        if oid == self.sent.oid + 1 and kafka.too_large(cause):
+        cause = self._failures[0] if self._failures else error
+        first = self._window[0][2].exception if self._window else error
+        if first is not None and kafka.too_large(first):
+            oid = self.sent.oid + 1
             row = self._outbox.after(oid - 1, rows=1, nbytes=1)[0]
             aside = {"oid": oid, "name": row.name, "bytes": len(row.doc), "why": f"too large for {self.to.topic}"}
             self.sent.set_aside.append(aside)
@@ -238,9 +251,9 @@ class Forwarder:
             write_sent(self.run, self.sent)
 
 
-def _document_failed(failures: list[tuple[int, BaseException]], producer: Any, oid: int, error: BaseException) -> None:
+def _document_failed(failures: list[BaseException], producer: Any, error: BaseException) -> None:
     """In the producer's thread: nothing behind this document may be appended now."""
-    failures.append((oid, error))
+    failures.append(error)
     if len(failures) == 1:
         kafka.abort(producer)
 
