@@ -21,7 +21,7 @@ digest = $(shell cat $(1) pyproject.toml | sha256sum | cut -c 1-16)
 CORE := $(VENV)/.core-$(call digest,requirements.lock)
 DEV := $(VENV)/.dev-$(call digest,requirements.lock requirements-dev.lock)
 
-.PHONY: help demo test check bench prove lock
+.PHONY: help demo test check bench prove lock broker
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' Makefile | column -t -s '|'
@@ -40,6 +40,9 @@ check: $(DEV) ## lint, format, types, import direction
 
 bench: $(DEV) ## speed beside the peers, as ratios of interleaved runs
 	$(PY) -m benchmarks $(ARGS)
+
+broker: $(DEV) ## a real Kafka on 127.0.0.1:9092 for trying things out (needs Java 17 and Maven; Ctrl-C ends it)
+	$(PY) -m tests.broker $(ARGS)
 
 prove: $(DEV) ## the long seeded fault tests; writes a dated file to results/
 	$(PY) tests/prove.py --out results/ $(ARGS)

@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-NAMES = ("store", "engine", "latency", "memory", "startup")
+NAMES = ("store", "engine", "latency", "memory", "startup", "forwarder")
 
 
 def main() -> None:

@@ -130,3 +130,10 @@ class ActionRefusedError(InsituError, RuntimeError):
     """An actuator refused an action: out of limits, stale, held, or not able to."""
 
     kind = "refused"
+
+
+class BrokerError(InsituError, ConnectionError):
+    """The broker cannot be reached, or refuses. The documents stay in the outbox; raw data is never concerned."""
+
+    exit_code = 5
+    kind = "broker"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.broker import Broker, NoBrokerError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -36,3 +38,29 @@ def every_run_is_proven(request: pytest.FixtureRequest) -> Iterator[None]:
         for seal in seals:
             report = verify(seal.parent)
             assert report.identical, (seal.parent, report.findings)
+
+
+@pytest.fixture(scope="session")
+def _node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The session's own Kafka."""
+    try:
+        node = Broker(tmp_path_factory.mktemp("kafka")).start()
+    except NoBrokerError as e:
+        pytest.skip(str(e))
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+def broker(_node: Broker) -> Iterator[Broker]:
+    """A real broker that a test may pause, kill and restart; it runs again for the next one."""
+    yield _node
+    if _node.process is None or _node.process.poll() is not None:
+        _node.restart()
+    _node.resume()
+
+
+@pytest.fixture
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """The address of a broker that a test only talks to: `INSITU_KAFKA`, else our own."""
+    return os.environ.get("INSITU_KAFKA") or request.getfixturevalue("broker").bootstrap

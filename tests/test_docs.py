@@ -84,7 +84,9 @@ def keywords(factory: Callable[..., Any]) -> set[str]:
     return set(inspect.signature(factory).parameters) - set(INJECTED)
 
 
-@pytest.mark.parametrize("table", ["recipe", "budget", "acquire", "policy", "kafka", "reference", "detector", "limit"])
+@pytest.mark.parametrize(
+    "table", ["recipe", "budget", "acquire", "policy", "array", "kafka", "reference", "detector", "limit"]
+)
 def test_the_reference_lists_the_keys_of_every_table(table: str) -> None:
     page = "detector.md" if table in ("detector", "limit") else "recipe.md"
     heading = "references" if table == "reference" else table

@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "recover": "insitu.cli.recover:recover",
     "hold": "insitu.cli.operator:hold",
     "release": "insitu.cli.operator:release",
+    "outbox": "insitu.cli.outbox:outbox",
 }
 """Command to the function that does it; `--help` lists them in this order."""
 

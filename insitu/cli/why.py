@@ -32,6 +32,9 @@ def why(
     ] = "",
     n: Annotated[int | None, typer.Option("--n", min=0, help="The frame with this arrival number.")] = None,
     halt: Annotated[bool, typer.Option("--halt", help="The last HALT, whatever came after it.")] = False,
+    egress: Annotated[
+        bool, typer.Option("--egress", help="What left this run instead, and what was held back.")
+    ] = False,
     data_root: DataRoot = DATA_ROOT,
     as_json: AsJson = False,
 ) -> int:
@@ -41,8 +44,14 @@ def why(
     from insitu.replay import origin
     from insitu.store.runs import StoredRun
 
-    if (frame != "") + (n is not None) + halt > 1:
-        raise UsageError("FRAME, --n and --halt exclude each other", remedy="Give one of them")
+    if (frame != "") + (n is not None) + halt + egress > 1:
+        raise UsageError("FRAME, --n, --halt and --egress exclude each other", remedy="Give one of them")
+    if egress:
+        from insitu.cli.egress import lines, told
+
+        body = told(find_run(run, data_root))
+        answer(body, "\n".join(lines(body)), as_json=as_json)
+        return 0
     with StoredRun(find_run(run, data_root)) as stored, origin(stored) as raw:
         body = explanation(stored, raw, frame=frame, n=n, halt=halt)
     answer(body, story(body), as_json=as_json)

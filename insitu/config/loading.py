@@ -14,7 +14,7 @@ from insitu.config.document import At, Document, Problems, read
 from insitu.config.overrides import Inputs, Override, apply, split
 from insitu.config.roles import Entry
 from insitu.config.schema import Files, Table, construct, keys_of, read_table, unknown_key
-from insitu.config.settings import ReferenceSpec, Setup
+from insitu.config.settings import Policy, ReferenceSpec, Setup
 from insitu.config.sources import (
     Find,
     Origin,
@@ -38,6 +38,8 @@ from insitu.config.stages import (
     units_of,
 )
 from insitu.errors import NotFoundError
+from insitu.sinks.policy import ArrayRule
+from insitu.sinks.pseudonyms import read_key
 from insitu.types import Detector, Feature
 
 STORED = ("recipe.toml", "detectors.toml")
@@ -112,7 +114,9 @@ class _Loading:
         complete = bool(origins) and len(sources) == len(top.get("detectors", []))
         entries = read_entries(top, self.at, self.files, self.problems)
         readable = all(len(entries[kind]) == len(top.get(kind, [])) for kind in entries)
-        made = {k: self._made(k, getattr(tables, k), top.get(k)) for k in ("budget", "acquire", "policy", "kafka")}
+        made = {k: self._made(k, getattr(tables, k), top.get(k)) for k in ("budget", "acquire", "kafka")}
+        policy, key = self._policy(top.get("policy", {}))
+        metadata = self._metadata(top.get("metadata", {}))
         references = self._references(top.get("references", []), names)
         before = len(self.problems.found)
         if complete:
@@ -125,7 +129,8 @@ class _Loading:
         plan = Plan(entries=entries, units=units_of(outputs, checks.calibrations(detectors), self.at, self.problems))
         if complete and readable and len(self.problems.found) == before:
             self._try(plan)
-            checks.policy(made["policy"], outputs, self.at / "policy" / "features", self.problems)
+            models = [e.name for e in entries["models"]]
+            checks.policy(policy, outputs, models, self.at / "policy", self.problems)
         safe_state = self._safe_state(top.get("safe_state", {}), detectors if complete else None)
         if complete:
             checks.signals(entries["rules"], detectors, self.problems)
@@ -142,11 +147,14 @@ class _Loading:
             outputs=outputs,
             budget=made["budget"],
             acquire=made["acquire"],
-            policy=made["policy"],
+            policy=policy,
             references=references,
             safe_state=safe_state,
             kafka=made["kafka"],
             files=self.files.paths,
+            metadata=metadata,
+            models=tuple(dict.fromkeys(e.name for e in entries["models"])),
+            pseudonym_key=key,
             simulated=any(s.simulated for s in sources),
         )
 
@@ -188,6 +196,33 @@ class _Loading:
             self.resolved[key] = parts.resolved
             return construct(factory, parts.values, self.at / key)
         return {} if key == "kafka" else factory()
+
+    def _policy(self, table: Any) -> tuple[Policy, Path | None]:
+        """`[policy]` and the file of its key, which must be one before a run begins. The key is never copied."""
+        at = self.at / "policy"
+        with self.problems.gather():
+            parts = read_table(table, keys_of(tables.policy, self.at), at)
+            rules: list[ArrayRule] = []
+            for i, row in enumerate(parts.values.get("arrays", [])):
+                with self.problems.gather():
+                    values = read_table(row, keys_of(tables.array, at), at / "arrays" / i).values
+                    rules.append(construct(tables.array, values, at / "arrays" / i))
+            self.resolved["policy"] = parts.resolved
+            made = replace(construct(tables.policy, parts.values, at), arrays=tuple(rules))
+            key = parts.values.get("pseudonym_key")
+            if key is not None and self.purpose != "replay":
+                construct(read_key, {"path": key}, at)
+            return made, key
+        return Policy(), None
+
+    def _metadata(self, table: Mapping[str, str]) -> dict[str, str]:
+        """What is told of the run, by name."""
+        for name in table:
+            with self.problems.gather():
+                construct(tables.metadata, {"name": name}, self.at / "metadata" / name)
+        if table:
+            self.resolved["metadata"] = dict(table)
+        return dict(table)
 
     def _references(self, rows: Sequence[Any], sources: Sequence[str]) -> tuple[ReferenceSpec, ...]:
         found: list[ReferenceSpec] = []
@@ -236,7 +271,11 @@ class _Loading:
             made.setdefault(key, read_table({}, keys_of(getattr(tables, key), self.at), self.at).resolved)
         head = {"format": tables.FORMAT, "title": top.get("title", ""), "detectors": list(names)}
         rows = {kind: [dict(e.resolved) for e in found] for kind, found in entries.items() if found}
-        rest = {k: made[k] for k in ("references", "policy", "budget", "acquire", "safe_state", "kafka") if k in made}
+        rest = {
+            k: made[k]
+            for k in ("references", "metadata", "policy", "budget", "acquire", "safe_state", "kafka")
+            if k in made
+        }
         self.resolved = {**head, **rows, **rest}
 
 

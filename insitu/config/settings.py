@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from insitu.sinks.policy import Policy
 from insitu.types import Detector, Feature, Output, Reader
 
 if TYPE_CHECKING:
@@ -44,16 +45,6 @@ class Acquire:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What may leave the edge: `[policy]`. `features`: patterns of keys (`peak1_*`); `max_rate_hz`: records a second
-    of the frames' own time, None without limit; `metadata`: keys of the start document that may leave."""
-
-    features: tuple[str, ...] = ()
-    max_rate_hz: float | None = None
-    metadata: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceSpec:
     """A declared reference, `[[references]]`: the mean of the first `first` frames of a source, or a file."""
 
@@ -79,7 +70,8 @@ class Setup:
     `recipe_toml`, `detectors_toml`: the resolved texts, every default written out; they are what a run stores, and
     `load_stored` makes the same pipeline of them. `pipeline()` gives a fresh one each time, because models remember.
     `outputs`: {source: {feature key: Output}}. `files`: {name in the run's `files/`: where it is now}, what the recipe
-    names. `simulated`: no real instrument is behind any of this.
+    names. `metadata`: texts about the run, by name. `models`: their names. `pseudonym_key`: the file with the key.
+    `simulated`: no real instrument is behind any of this.
     """
 
     title: str
@@ -91,9 +83,12 @@ class Setup:
     outputs: Mapping[str, Mapping[str, Output]]
     budget: Budget = Budget()
     acquire: Acquire = Acquire()
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     references: tuple[ReferenceSpec, ...] = ()
     safe_state: Mapping[str, Feature] = field(default_factory=dict)
     kafka: Mapping[str, str | bool | Path] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    pseudonym_key: Path | None = None
     simulated: bool = False

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from insitu import units
+from insitu.config import values
 from insitu.config.settings import Acquire, Budget, Policy, ReferenceSpec
 from insitu.errors import ConfigError
+from insitu.sinks.policy import RESERVED, RUN_NAMES, ArrayRule
 from insitu.types import KEY, Detector, Feature, Limit
 
 FORMAT = 1
@@ -28,6 +30,7 @@ def recipe(
     models: Rows = [],  # noqa: B006
     rules: Rows = [],  # noqa: B006
     references: Rows = [],  # noqa: B006
+    metadata: dict[str, str] = {},  # noqa: B006
     policy: dict[str, Any] = {},  # noqa: B006
     budget: dict[str, Any] = {},  # noqa: B006
     acquire: dict[str, Any] = {},  # noqa: B006
@@ -51,7 +54,7 @@ def budget(
 ) -> Budget:
     """`[budget]`."""
     for key, value in (("latency", latency), ("commit", commit), ("in_flight", in_flight), ("lag", lag)):
-        _above_zero(value, key)
+        values.above_zero(value, key)
     for key, value in (("drain", drain), ("linger", linger)):
         if value < 0:
             raise ConfigError(f"{value:g} s is less than no time", where=key, expected="0 s or more")
@@ -88,24 +91,69 @@ def acquire(
 def policy(
     *,
     features: tuple[str, ...] = (),
-    max_rate: Annotated[float, "Hz"] | None = None,
+    context: tuple[str, ...] = (),
+    verdicts: tuple[str, ...] = (),
     metadata: tuple[str, ...] = (),
+    pseudonyms: tuple[str, ...] = (),
+    pseudonym_key: Path | None = None,
+    arrays: Rows = [],  # noqa: B006 - never changed: it is the schema's default
+    reasons: bool = False,
+    triage: bool = False,
+    max_rate: Annotated[float, "Hz"] | None = None,
+    max_bytes: Annotated[int, "byte"] = 1_000_000,
+    max_ratio: float | None = None,
 ) -> Policy:
-    """`[policy]`."""
-    if max_rate is not None:
-        _above_zero(max_rate, "max_rate")
-    return Policy(features=features, max_rate_hz=max_rate, metadata=metadata)
+    """`[policy]`. `pseudonym_key`: a file that stays where it is. `arrays` are read on their own."""
+    for key, value in (("max_rate", max_rate), ("max_bytes", max_bytes), ("max_ratio", max_ratio)):
+        if value is not None:
+            values.above_zero(value, key)
+    for name in context:
+        named(name, "context")
+    if both := sorted(set(metadata) & set(pseudonyms)):
+        raise ConfigError(f"{', '.join(both)} would leave as it is and as a pseudonym", where="pseudonyms")
+    if pseudonyms and pseudonym_key is None:
+        raise ConfigError("pseudonyms need a key", where="pseudonym_key", expected="a file with 16 bytes or more")
+    return Policy(
+        features=features,
+        context=context,
+        verdicts=verdicts,
+        metadata=metadata,
+        pseudonyms=pseudonyms,
+        reasons=reasons,
+        triage=triage,
+        max_rate_hz=max_rate,
+        max_bytes=max_bytes,
+        max_ratio=max_ratio,
+    )
+
+
+def metadata(*, name: str) -> None:
+    """A name of `[metadata]`."""
+    named(name, "")
+    taken = sorted((*RUN_NAMES, *RESERVED))
+    if name in taken:
+        raise ConfigError(f'"{name}" is told by the run itself', where="", expected=f"none of {', '.join(taken)}")
+
+
+def array(*, feature: str, shape: tuple[int, ...], dtype: str, max_rate: Annotated[float, "Hz"]) -> ArrayRule:
+    """One of `[[policy.arrays]]`."""
+    values.above_zero(max_rate, "max_rate")
+    values.shaped(shape, dtype, (), live=False)
+    return ArrayRule(feature=feature, shape=shape, dtype=dtype, max_rate_hz=max_rate)
 
 
 def kafka(
     *,
-    bootstrap: str,
     beamline: str,
+    bootstrap: str = "",
     required: bool = False,
     security: Path | None = None,
 ) -> dict[str, str | bool | Path]:
-    """`[kafka]`. `security`: a file with the broker's secrets, which stays where it is."""
-    for server in bootstrap.split(","):
+    """`[kafka]`. `security`: a file with the broker's secrets, which stays where it is. Without `bootstrap` the
+    documents wait in the run's outbox."""
+    if required and not bootstrap:
+        raise ConfigError("a broker is required and none is named", where="bootstrap", expected='"host:port"')
+    for server in bootstrap.split(",") if bootstrap else ():
         if not re.fullmatch(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}", server.strip()):
             raise ConfigError(
                 f'"{server}" is not an address', where="bootstrap", expected='"host:port", several with commas'
@@ -153,8 +201,8 @@ def detector(
     for key, names in (("dims", dims), ("varying", varying), ("calibration", tuple(calibration))):
         for name in names:
             named(name, key)
-    _unit(unit)
-    _shape(shape, dtype, dims, live)
+    values.known_unit(unit)
+    values.shaped(shape, dtype, dims, live)
     if shard_frames is not None and shard_frames < 1:
         raise ConfigError(f"{shard_frames} frames are no shard", where="shard_frames", expected="1 or more")
     if counter_bits is not None and not 8 <= counter_bits <= 64:
@@ -171,8 +219,8 @@ def detector(
         codec=codec,
         shard_frames=shard_frames,
         counter_bits=counter_bits,
-        timezone=_timezone(timezone),
-        saturation=_in_unit(saturation, unit, "saturation"),
+        timezone=values.timezone(timezone),
+        saturation=values.in_unit(saturation, unit, "saturation"),
         calibration=calibration,
     )
 
@@ -188,14 +236,14 @@ def limit(
     """One signal of `[limits]`: plain numbers are in `unit`, others are converted to it."""
     unit = unit or min.unit or max.unit
     units.check_unit(unit)
-    low, high = _in_unit(min, unit, "min"), _in_unit(max, unit, "max")
+    low, high = values.in_unit(min, unit, "min"), values.in_unit(max, unit, "max")
     if low is None or high is None or low >= high:
         raise ConfigError(f"min {low} is not below max {high}", where="min", expected="min below max")
-    largest = _difference_in_unit(step, unit)
+    largest = values.difference_in_unit(step, unit)
     if largest is not None:
-        _above_zero(largest, "step")
+        values.above_zero(largest, "step")
     if rate is not None:
-        _above_zero(rate, "rate")
+        values.above_zero(rate, "rate")
     return Limit(unit=unit, low=low, high=high, step=largest, rate_hz=rate)
 
 
@@ -206,74 +254,3 @@ def named(name: str, where: str) -> str:
             f'"{name}" is not a name', where=where, expected="small letters, digits and _, beginning with a letter"
         )
     return name
-
-
-def _above_zero(value: float, where: str) -> None:
-    if not value > 0:
-        raise ConfigError(f"{value:g} is not above 0", where=where, expected="more than 0")
-
-
-def _unit(unit: str) -> None:
-    try:
-        units.check_unit(unit)
-    except units.UnitError as e:
-        raise units.UnitError(e.what, where="unit", expected=e.expected, remedy=e.remedy) from e
-
-
-def _shape(shape: tuple[int, ...] | None, dtype: str | None, dims: tuple[str, ...], live: bool) -> None:
-    if live and (shape is None or dtype is None):
-        missing = "shape" if shape is None else "dtype"
-        raise ConfigError(
-            f'a live source needs "{missing}": memory and time are promised before the first frame',
-            where="live",
-            expected='for example shape = [4096] and dtype = "uint32"',
-        )
-    if shape is not None and (not shape or any(n < 1 for n in shape)):
-        raise ConfigError(f"{list(shape)} is no shape", where="shape", expected="positive whole numbers")
-    if shape is not None and dims and len(shape) != len(dims):
-        raise ConfigError(
-            f"shape has {len(shape)} and dims has {len(dims)} dimensions", where="dims", expected="one name for each"
-        )
-    if dtype is not None and dtype not in _DTYPES:
-        raise ConfigError(
-            f'"{dtype}" is no dtype', where="dtype", expected=f"one of {', '.join(_DTYPES)}",
-            remedy=units.did_you_mean(dtype, _DTYPES),
-        )  # fmt: skip
-
-
-_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
-
-
-def _timezone(name: str) -> str:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
-
-    if name != "UTC":
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as e:
-            raise ConfigError(
-                f'"{name}" is not a time zone',
-                where="timezone",
-                expected='a name such as "UTC" or "Europe/Berlin"',
-                remedy=units.did_you_mean(name, available_timezones()),
-            ) from e
-    return name
-
-
-def _in_unit(value: Feature | None, unit: str, where: str) -> float | None:
-    """A number in `unit`; a plain one is in it already."""
-    if value is None or value.value is None:
-        return None
-    try:
-        return units.convert(value.value, value.unit or unit, unit)
-    except units.UnitError as e:
-        raise units.UnitError(e.what, where=where, expected=e.expected, remedy=e.remedy) from e
-
-
-def _difference_in_unit(value: Feature | None, unit: str) -> float | None:
-    """A difference in `unit`: steps of 2 degC are steps of 2 K."""
-    if value is None:
-        return None
-    zero = _in_unit(Feature(0.0, value.unit), unit, "step")
-    number = _in_unit(value, unit, "step")
-    return None if number is None or zero is None else number - zero

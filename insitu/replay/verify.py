@@ -22,6 +22,7 @@ from insitu.run.environment import environment
 from insitu.store.canonical import digest_array
 from insitu.store.ledger import START, link
 from insitu.store.lock import is_locked
+from insitu.store.outbox import account
 from insitu.store.runs import StoredRun
 from insitu.store.seal import digest_file, seal_bytes, sealed_files
 from insitu.types import Output
@@ -99,6 +100,7 @@ def _run(run: StoredRun, report: Report, sealed_head: str, told: Progress) -> No
         alive = is_locked(run.path)
         report.notes.append("the run is still being written" if alive else "not sealed: `insitu recover` seals it")
     _counts(run, report)
+    _outbox(run, report)
     _frames(run, report, told)
     for check in (beside.settings, beside.quarantine, *([beside.views] if report.sealed else [])):
         for where, what in check(run):
@@ -164,6 +166,26 @@ def _counts(run: StoredRun, report: Report) -> None:
             report.add("ledger.db: seal", "its counts are not those of the log")
         if tally.pending:
             report.add("ledger.db: counts", f"{tally.pending} frames are neither analysed, shed nor skipped")
+
+
+def _outbox(run: StoredRun, report: Report) -> None:
+    """What was offered to leave, against the account in the seal, and the head in the stop document."""
+    seal = run.seal_body()
+    if seal is None:
+        return
+    egress, stop = account(run.connection)
+    expected = seal.get("egress")
+    if expected is None:
+        if egress.documents or stop:
+            report.add("ledger.db: outbox", "holds documents that the seal does not know of")
+        return
+    found = egress.manifest()
+    for name in found:
+        if found[name] != expected[name]:
+            report.add("ledger.db: outbox", f"its {name} {found[name]} is not that of the seal, {expected[name]}")
+            return
+    if stop is None or stop["insitu"]["head"] != report.head:
+        report.add("ledger.db: outbox", "its stop document does not hold the head of the chain")
 
 
 def _frames(run: StoredRun, report: Report, told: Progress) -> None:

@@ -159,8 +159,10 @@ class Analysing(threading.Thread):
                 self._put(kind, frame.n, _left(frame, why))
                 self._in_hand.pop(frame.n, None)
 
-    def _put(self, kind: str, n: int, body: dict[str, Any], timing: bytes = b"", arrays: Any = None) -> None:
-        self.shared.to_store.put(Pending(n, kind, body, canonical(body), timing, arrays or {}))
+    def _put(
+        self, kind: str, n: int, body: dict[str, Any], timing: bytes = b"", arrays: Any = None, raw_bytes: int = 0
+    ) -> None:
+        self.shared.to_store.put(Pending(n, kind, body, canonical(body), timing, arrays or {}, raw_bytes))
 
     def _finish(self, w: _Waiting, measurement: Measurement | None = None) -> None:
         """Judge, decide, hand over."""
@@ -193,7 +195,7 @@ class Analysing(threading.Thread):
         timing = canonical({"arrival_ns": arrived.wall_ns, "edge_us": round(edge_s * 1e6)})
         with self._out:
             if not self.given_up:
-                self._put("record", n, body, timing, record.measurement.arrays)
+                self._put("record", n, body, timing, record.measurement.arrays, arrived.frame.data.nbytes)
                 self._in_hand.pop(n, None)
 
     def _breach(self, n: int, edge_s: float) -> None:

@@ -14,6 +14,8 @@ from insitu.run import folder as folders
 from insitu.run.acting import Acting
 from insitu.run.analysing import Analysing
 from insitu.run.credit import Credit
+from insitu.run.egress import outbox
+from insitu.run.forwarding import Forwarding, required_broker
 from insitu.run.inbox import Inbox, about
 from insitu.run.intake import Intake
 from insitu.run.log import RunLog
@@ -65,6 +67,7 @@ class Engine:
         pipeline = setup.pipeline()
         references = ReferenceFold(Declared(r.name, r.source, r.first, r.file) for r in setup.references)
         readers = [source.reader() for source in setup.sources]  # a wrong setting is refused before a folder is made
+        required_broker(setup.kafka)
         self.folder = folders.create(setup, data_root, self.uid, disk)
         self.lock = Lock(self.folder)
         try:
@@ -72,7 +75,7 @@ class Engine:
             digests = folders.write_settings(setup, self.folder, disk)
             body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
             specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
-            self.writer = RunWriter(self.folder, body, specs, disk)
+            self.writer = RunWriter(self.folder, body, specs, disk, outbox(setup, body))
             self.log = RunLog(self.folder / "run.log")
         except BaseException:
             self.lock.release()
@@ -82,6 +85,7 @@ class Engine:
         for entry in references.loaded:
             self.shared.log("reference", entry)
         self._build(pipeline, references, specs, readers)
+        self.forwarding = Forwarding(self.folder, setup.kafka)
 
     def _build(
         self, pipeline: Any, references: ReferenceFold, specs: Mapping[str, SourceSpec], readers: list[Reader]
@@ -122,7 +126,9 @@ class Engine:
                     self.shared.stop("failed", told, InsituError(told, remedy="This is a bug of insitu"))
                 self._stop(view)
                 head = self._seal()
+                self.forwarding.finish(self.setup.budget.linger_s, view.show)
         finally:
+            self.forwarding.end()
             self.log.close()
             self.pool.shutdown(wait=False, cancel_futures=True)
             self.lock.release()
@@ -202,8 +208,7 @@ class Engine:
         try:
             self.writer.close()
             body = {"ended": ending.ended, "reason": ending.reason, "counts": self.writer.tally.as_dict()}
-            self.writer.entry("seal", None, body)
-            self.writer.ledger.commit()
+            self.writer.seal(body, time.time())
             self.writer.ledger.close()
             return finish(self.folder, self.disk)
         except LedgerBusyError as e:  # whole and on disk: only the last step is left to `recover`
@@ -252,7 +257,7 @@ class Engine:
 
     def _summary(self, head: str) -> Summary:
         tally, ending, writer = self.writer.tally, self.shared.ending, self.writer
-        analysis = tally.analysis()
+        analysis, sent = tally.analysis(), self.forwarding.sent().bytes
         if not self.shared.storage_failed:
             analysis.pop("pending")
         return Summary(
@@ -265,11 +270,15 @@ class Engine:
             analysis=analysis,
             records=tally.analysed,
             decisions=dict(sorted(tally.decisions.items())),
-            bytes={"raw": writer.raw_bytes, "sent": 0, "ratio": 0.0 if writer.raw_bytes else None},
+            bytes={
+                "raw": writer.raw_bytes,
+                "sent": sent,
+                "ratio": sent / writer.raw_bytes if writer.raw_bytes else None,
+            },
             latency_ms={k: h.as_dict() for k, h in self.shared.latency.items() if k != "commit"},
             budget={"latency_ms": self.setup.budget.latency_s * 1e3, "breaches": self.analysis.breaches},
             head=head,
             recovered=self.recovered,
-            notes=(*self.shared.notes, *self.writer.notes),
-            error=ending.error,
+            notes=(*self.shared.notes, *self.writer.notes, *self.forwarding.notes),
+            error=ending.error or self.forwarding.error,
         )

@@ -74,6 +74,7 @@ def open_body(setup: Setup, uid: str, digests: Mapping[str, Any], **more: Any) -
         "recipe_name": setup.name,
         "sources": [s.detector.source for s in setup.sources],
         "simulated": setup.simulated,
+        **({"metadata": dict(setup.metadata)} if setup.metadata else {}),
         "started_ns": time.time_ns(),
         "host": os.uname().nodename,
         **digests,

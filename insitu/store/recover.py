@@ -6,6 +6,7 @@ rebuilt. May be interrupted and repeated at any point.
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -16,6 +17,7 @@ from insitu.store.files import Disk
 from insitu.store.frames import Place, rebuild
 from insitu.store.ledger import Ledger, add_body
 from insitu.store.lock import Lock, is_locked
+from insitu.store.outbox import account, pack, spool, stop_document
 from insitu.store.runs import StoredRun, is_run
 from insitu.store.seal import finish
 from insitu.store.segments import array_spec, group_metadata, segment_attributes
@@ -71,6 +73,7 @@ def _close(folder: Path, disk: Disk) -> dict[str, Any]:
         cut, strays = _rebuild(run, disk)
         tally = run.tally()
         without = list(_without_record(run))
+        egress, stop = account(run.connection)
     ledger = Ledger(folder / "ledger.db", disk)
     reason = "the process was killed before this frame was judged"
     for n, source, seq in without:
@@ -80,7 +83,16 @@ def _close(folder: Path, disk: Disk) -> dict[str, Any]:
     found = {"skipped": len(without), "cut_bytes": cut, "removed": removed + strays, "balanced": tally.balanced}
     add_body(ledger, "recovered", None, found)
     counts = tally.as_dict()
-    add_body(ledger, "seal", None, {"ended": "failed", "reason": "killed; recovered afterwards", "counts": counts})
+    reason = "killed; recovered afterwards"
+    seal: dict[str, Any] = {"ended": "failed", "reason": reason, "counts": counts}
+    if egress.run_uid and stop is None:
+        kept = tally.analysed - egress.records
+        manifest = {**egress.manifest(), "records": tally.analysed, "withheld": {"in_all": kept} if kept else {}}
+        seal["egress"] = {**manifest, "spool": spool(manifest, folder)}
+    add_body(ledger, "seal", None, seal)
+    if "egress" in seal:
+        document = stop_document(egress, seal, ledger.head.hex(), time.time(), reason)
+        ledger.offer(None, "stop", pack("stop", document)[1])
     ledger.commit()
     ledger.close()
     return found

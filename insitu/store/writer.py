@@ -8,7 +8,7 @@ import io
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from insitu.store.columns import STATES
 from insitu.store.derived import Derived
 from insitu.store.files import Disk
 from insitu.store.ledger import Ledger, PlaceRow, add_body
+from insitu.store.outbox import Offer, Outbox, spool
 from insitu.store.segments import Encoded, Segment, Segmenter, SourceSpec, encode_frame, group_metadata
 from insitu.store.tally import Tally
 from insitu.types import ArrayFeature, Arrival, Frame
@@ -29,7 +30,7 @@ REFILLED = Segmenter.REMEMBERED
 
 
 class Pending(NamedTuple):
-    """A record (or shed entry) that waits for its frame to be durable."""
+    """A record (or shed entry) that waits for its frame to be durable. `raw_bytes`: size of the frame's data."""
 
     n: int
     kind: str
@@ -37,6 +38,7 @@ class Pending(NamedTuple):
     packed: bytes
     timing: bytes
     arrays: Mapping[str, ArrayFeature] = {}
+    raw_bytes: int = 0
 
 
 class _Source:
@@ -58,8 +60,14 @@ class RunWriter:
     """Everything that is written into a run folder while it is open."""
 
     def __init__(
-        self, folder: Path, open_body: Mapping[str, Any], sources: Mapping[str, SourceSpec], disk: Disk | None = None
+        self,
+        folder: Path,
+        open_body: Mapping[str, Any],
+        sources: Mapping[str, SourceSpec],
+        disk: Disk | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
+        self.outbox = outbox
         self.folder, self.disk = folder, disk or Disk()
         self.tally = Tally()
         self.counted = self.tally.as_dict()
@@ -83,6 +91,8 @@ class RunWriter:
         self._durable = sys.maxsize if open_body.get("derived_from") else -1  # a derived run has no frames of its own
         self._published_at = time.monotonic()
         self.entry("open", None, open_body)
+        if outbox is not None:
+            self._offer(outbox.start())
         self.commit()
 
     def encode(self, frame: Arrival) -> Encoded:
@@ -180,6 +190,8 @@ class RunWriter:
             self._uncounted.append((p.kind, p.body))
             if p.timing:
                 self.ledger.timing(p.n, p.timing)
+            if self.outbox is not None and p.kind == "record":
+                self._offer(self.outbox.record(p.body, p.arrays, p.raw_bytes))
             if p.arrays:
                 self.derived.add(p.body["source"], p.body["seq"], p.arrays)
             spoken.append(p.n)
@@ -194,6 +206,22 @@ class RunWriter:
             self._published_at = now
             self.publish()
         return stored, spoken
+
+    def seal(self, body: Mapping[str, Any], time_s: float) -> None:
+        """The last entry, with the account of what leaves, and the stop document that names its hash: one commit.
+        `time_s`: when the run ended."""
+        if self.outbox is None:
+            self.entry("seal", None, body)
+        else:
+            manifest = self.outbox.manifest()
+            full = {**body, "egress": {**manifest, "spool": spool(manifest, self.folder)}}
+            self.entry("seal", None, full)
+            self._offer([self.outbox.stop(full, self.ledger.head.hex(), time_s)])
+        self.ledger.commit()
+
+    def _offer(self, offers: Iterable[Offer]) -> None:
+        for offer in offers:
+            self.ledger.offer(*offer)
 
     @property
     def pending_records(self) -> int:
@@ -244,6 +272,8 @@ class RunWriter:
             segment.mark(seq, state)
         source.unplaced.clear()
         self.entry("segment", None, segment.body)
+        if self.outbox is not None:
+            self.outbox.segment(segment.body)
         return segment
 
     def _reserve(self, source: _Source, rows: int) -> None:
