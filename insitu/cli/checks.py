@@ -52,6 +52,14 @@ def standing(folder: Path) -> Path:
 def writable(folder: Path) -> Finding:
     """Whether a run folder can be made."""
     there = standing(folder)
+    way = folder.absolute().relative_to(there)
+    if way.parts and (there / way.parts[0]).exists():
+        return Finding(
+            name="data root",
+            state="failed",
+            text=f"{there / way.parts[0]} is a file, no folder",
+            remedy="Choose a folder with --data-root",
+        )
     if os.access(there, os.W_OK | os.X_OK):
         return Finding(name="data root", state="ok", text=f"{folder.absolute()} can be written")
     return Finding(

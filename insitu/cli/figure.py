@@ -23,6 +23,8 @@ ACTIONS = {"ADAPT": "#0072B2", "PAUSE": "#E69F00", "FINISH": "#009E73", "HALT": 
 """Colours that people with any kind of colour vision tell apart (Okabe and Ito), red for the gravest."""
 
 VERDICTS = {"normal": "#B7DDC9", "change": "#E69F00", "anomaly": "#D55E00", "review": "#CC79A7", "unknown": "#C8C8C8"}
+FAR = 5.0
+"""Frames that are so many typical steps apart have a gap between them."""
 INK, FAINT = "#222222", "#777777"
 MANY_MARKS = 40
 """From how many decisions on a rule's repeated lines are drawn thin: a run in `advise` may repeat itself."""
@@ -30,7 +32,8 @@ MANY_MARKS = 40
 
 def draw(series: Series, output: Path) -> None:
     """Draws the run into `output`; its suffix tells the format."""
-    scale, unit = (1.0, series.x_unit) if series.against else _time_unit(float(series.x[-1]))
+    timed = not series.against and not series.numbered
+    scale, unit = _time_unit(float(series.x[-1])) if timed else (1.0, series.x_unit)
     strip = 0.28 + 0.22 * len(series.labels) if series.labels else 0.0
     heights = [3.6, *([1.15] * len(series.traces)), *([strip] if strip else [])]
     figure = Figure(figsize=(11, sum(heights) + 0.18 * len(heights) + 1.5), dpi=130, layout="constrained")
@@ -45,6 +48,8 @@ def draw(series: Series, output: Path) -> None:
         _marks(axis, series.marks, scale, on_map=k == 0)
         axis.tick_params(colors=INK, labelsize=8)
     along = series.against or f"time since {clock(series.start_ns)}"
+    if series.numbered:
+        along = "number of the frame (its time tells no order: the files carry none)"
     axes[-1].set_xlabel(f"{along} ({unit})" if unit else along, color=INK)
     axes[0].set_xlim(*(edge / scale for edge in _edges(series.x)[[0, -1]]))
     figure.align_ylabels(axes)
@@ -76,8 +81,10 @@ def _waterfall(figure: Figure, axes: Sequence[Axes], series: Series, scale: floa
     axis, finite = axes[0], series.map[np.isfinite(series.map)]
     low, high = np.percentile(finite, [1, 99.5]) if finite.size else (0.0, 1.0)
     norm = PowerNorm(0.5, vmin=float(low), vmax=float(high if high > low else low + 1))
-    x, y = _edges(series.x) / scale, _edges(series.axis)
-    mesh = axis.pcolormesh(x, y, series.map, norm=norm, cmap="magma", rasterized=True, shading="flat")
+    x, shown = _with_gaps(series.x, series.map)
+    mesh = axis.pcolormesh(
+        x / scale, _edges(series.axis), shown, norm=norm, cmap="magma", rasterized=True, shading="flat"
+    )
     axis.set_ylabel(series.axis_label.replace("two_theta", r"2$\theta$"), color=INK, fontsize=9)
     bar = figure.colorbar(mesh, ax=list(axes), location="right", anchor=(0, 1), shrink=shrink, aspect=22, pad=0.01)
     bar.set_label(f"intensity ({series.unit})\nsquare-root scale", fontsize=8)
@@ -101,7 +108,8 @@ def _trace(axis: Axes, trace: Trace, scale: float) -> None:
         )  # fmt: skip
         axis.text(
             0.995, 0.9, f"no value in {missing.sum():,} frames (ticks)", transform=axis.transAxes, ha="right",
-            va="top", fontsize=7.5, color="#D55E00",
+            va="top", fontsize=7.5, color="#D55E00", zorder=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
         )  # fmt: skip
     axis.set_ylabel(f"{trace.key}\n({trace.unit})" if trace.unit else trace.key, fontsize=8, color=INK)
     axis.grid(visible=True, axis="both", color="#E6E6E6", lw=0.6)
@@ -127,14 +135,18 @@ def _verdicts(axis: Axes, series: Series, scale: float) -> None:
 
 
 def _marks(axis: Axes, marks: Sequence[Mark], scale: float, *, on_map: bool) -> None:
-    """A line through every panel where a decision was made; its name on top of the first of each kind."""
+    """A line through every panel where a decision was made, a tint as long as it was repeated; the first of each kind
+    has its name."""
     thin = len(marks) > MANY_MARKS
+    cover = 0.12 if on_map else 0.07
     named: set[tuple[str, str]] = set()
     for mark in marks:
         first = (mark.action, mark.rule) not in named
         named.add((mark.action, mark.rule))
         color = ACTIONS.get(mark.action, FAINT)
         axis.axvline(mark.x / scale, color=color, lw=1.3 if first or not thin else 0.4, alpha=0.9, zorder=5)
+        if mark.until > mark.x:
+            axis.axvspan(mark.x / scale, mark.until / scale, color=color, lw=0, alpha=cover, zorder=4)
         if on_map and first:
             axis.annotate(
                 f"{mark.action}  n {mark.n}", (mark.x / scale, 0.02), xycoords=("data", "axes fraction"),
@@ -169,6 +181,30 @@ def _edges(centres: np.ndarray) -> np.ndarray:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middle = (centres[1:] + centres[:-1]) / 2
     return np.array([2 * centres[0] - middle[0], *middle, 2 * centres[-1] - middle[-1]])
+
+
+def _with_gaps(x: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of cells (n + 1,) and their values (points, n), with an empty cell where frames lie far apart: nothing
+    was measured there.
+
+    >>> edges, shown = _with_gaps(np.array([0.0, 1.0, 2.0, 30.0]), np.zeros((1, 4)))
+    >>> edges.tolist(), shown.tolist()
+    ([-0.5, 0.5, 1.5, 2.5, 29.5, 30.5], [[0.0, 0.0, 0.0, nan, 0.0]])
+    """
+    steps = np.diff(x)
+    if len(x) < 3 or not (typical := float(np.median(steps))) > 0:
+        return _edges(x), values
+    wide = steps > FAR * typical
+    half = np.where(wide, typical, steps) / 2
+    half = np.array([half[0], *half, half[-1]])
+    edges, columns = [x[0] - half[0]], []
+    for k in range(len(x)):
+        edges.append(x[k] + half[k + 1])
+        columns.append(values[:, k])
+        if k < len(wide) and wide[k]:
+            edges.append(x[k + 1] - half[k + 1])
+            columns.append(np.full(len(values), np.nan))
+    return np.array(edges), np.array(columns).T
 
 
 def _time_unit(length_s: float) -> tuple[float, str]:

@@ -31,6 +31,8 @@ VERDICT_STYLE = {"normal": "green", "anomaly": "bold red", "change": "bold yello
 STATE_STYLE = {"running": "bold green", "paused": "bold yellow", "held": "bold yellow", "stopping": "bold yellow"}
 SHOWN_FEATURES = 12
 LINE_EVERY_S = 1.0
+REPEAT_EVERY_S = 10.0
+"""How often a rule that says the same again is quoted."""
 
 
 @contextmanager
@@ -62,6 +64,8 @@ class Lines:
         self._next = 0.0
         self._state, self._notes = "", 0
         self._action: tuple[Any, ...] | None = None
+        self._told_n: int | None = None
+        self._repeat = 0.0
 
     def __call__(self, status: Mapping[str, Any]) -> None:
         if not self._state:
@@ -70,15 +74,21 @@ class Lines:
         for text in notes[self._notes :]:
             self._write(f"note: {text}")
         self._notes = len(notes)
-        action = status.get("last_action") or {}
-        seen = (action.get("n"), action.get("action"), action.get("rule"))
-        if action and seen != self._action:
-            self._action = seen
-            self._write(said(action))
+        self._tell(status.get("last_action"))
         if self._now() >= self._next or status["state"] != self._state:
             self._next = self._now() + LINE_EVERY_S
             self._state = status["state"]
             self._write(line(status))
+
+    def _tell(self, action: Mapping[str, Any] | None) -> None:
+        """The last action, where it is new; one that a rule repeats frame after frame only now and then."""
+        if not action or action.get("n") == self._told_n:
+            return
+        said_now = (action.get("action"), action.get("rule"))
+        if said_now == self._action and self._now() < self._repeat:
+            return
+        self._action, self._told_n, self._repeat = said_now, action.get("n"), self._now() + REPEAT_EVERY_S
+        self._write(said(action))
 
 
 def opening(status: Mapping[str, Any]) -> str:

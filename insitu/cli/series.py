@@ -7,8 +7,9 @@ rows, each the highest of its points, and `MOST_FRAMES` frames, evenly chosen. T
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +38,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A decision that was not CONTINUE."""
+    """A decision that was not CONTINUE, and how long it was repeated record after record: from `x` to `until`."""
 
     x: float
+    until: float
     action: str
     rule: str
     n: int
@@ -48,7 +50,8 @@ class Mark:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Series:
     """Everything in the picture. `map` has shape (points, frames); `x` (frames,), increasing: s since the first frame,
-    or the values of `against`; `axis` (points,) along the pattern."""
+    or the values of `against`, or numbers of frames (`numbered`: the times do not tell the order); `axis` (points,)
+    along the pattern."""
 
     uid: str
     title: str
@@ -57,6 +60,7 @@ class Series:
     source: str
     start_ns: int
     against: str
+    numbered: bool
     x_unit: str
     ended: str
     reason: str
@@ -82,7 +86,8 @@ def collect(
     if not entries:
         raise NotFoundError("no frame is stored in this run: there is nothing to draw", where=str(run.path))
     start = min(body["time_ns"] for body in entries)
-    place = _Place(start, against)
+    numbered = not against and _timeless(entries)
+    place = _Place(start, against, numbered)
     entries = sorted((body for body in entries if place(body) is not None), key=place)
     if not entries:
         known = ", ".join(sorted({key for e in raw.entries("frame") for key in e.body.get("context", {})})) or "none"
@@ -100,7 +105,8 @@ def collect(
         source=source,
         start_ns=start,
         against=against,
-        x_unit=entries[0]["context"][against]["unit"] if against else "s",
+        numbered=numbered,
+        x_unit=entries[0]["context"][against]["unit"] if against else "" if numbered else "s",
         ended=sealed.get("ended", "not sealed"),
         reason=sealed.get("reason", ""),
         x=np.array([place(body) for body in chosen]),
@@ -121,11 +127,22 @@ class _Place:
 
     start_ns: int
     against: str
+    numbered: bool
 
     def __call__(self, body: Mapping[str, Any]) -> Any:
+        if self.numbered:
+            return float(body["seq"])
         if not self.against:
             return (body["time_ns"] - self.start_ns) / 1e9
         return body.get("context", {}).get(self.against, {}).get("value")
+
+
+def _timeless(entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether times do not tell the order: all the same, or of files that were written in another one."""
+    times = [body["time_ns"] for body in entries]
+    back = any(later < earlier for earlier, later in pairwise(times))
+    written = any(body["clock"] == "arrival" for body in entries)
+    return len(times) > 1 and (min(times) == max(times) or (back and written))
 
 
 def _source(run: StoredRun, wanted: str) -> str:
@@ -162,7 +179,7 @@ def _map(frames: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray, str, str]:
         columns.append(np.fmax.reduceat(line, edges))
     unit = first.unit if isinstance(first.unit, str) else first.unit[0]
     if len(edges) < len(axis):
-        unit += f", highest of {round(len(axis) / len(edges))} points"
+        unit += f", highest of {int(sizes.max())} points"
     return np.add.reduceat(axis, edges) / sizes, np.array(columns).T, label, unit
 
 
@@ -225,13 +242,16 @@ def _labels(records: Sequence[Mapping[str, Any]], place: _Place) -> dict[str, tu
 
 
 def _marks(records: Sequence[Mapping[str, Any]], place: _Place) -> tuple[Mark, ...]:
-    return tuple(
-        Mark(
-            x=place(record),
-            action=record["decision"]["action"],
-            rule=record["decision"]["rule"],
-            n=record["n"],
-        )
-        for record in records
-        if record["decision"]["action"] != "CONTINUE"
-    )
+    """Decisions; one that is repeated record after record is one mark, which lasts."""
+    marks: list[Mark] = []
+    before: tuple[str, str] | None = None
+    for record in records:
+        decision, x = record["decision"], place(record)
+        said = (decision["action"], decision["rule"])
+        if decision["action"] != "CONTINUE":
+            if said == before:
+                marks[-1] = replace(marks[-1], until=x)
+            else:
+                marks.append(Mark(x=x, until=x, action=said[0], rule=said[1], n=record["n"]))
+        before = said
+    return tuple(marks)

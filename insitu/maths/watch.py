@@ -144,12 +144,12 @@ def at_least(value: float, smallest: float, where: str) -> None:
 def quantity(value: float, unit: str = "", sigma: float | None = None, digits: int = 5) -> str:
     """A number for people, with its unit and uncertainty.
 
-    >>> quantity(28.91, "deg", 0.0213), quantity(1204311.0, "counts"), quantity(3, "")
-    ('28.91 ± 0.021 deg', '1204311 counts', '3')
+    >>> quantity(28.91, "deg", 0.0213), quantity(1204311.0, "counts", 513.2), quantity(3, "")
+    ('28.91 ± 0.021 deg', '1204311 ± 510 counts', '3')
     """
     text = _number(value, digits)
     if sigma:
-        text += f" ± {sigma:.2g}"
+        text += f" ± {_number(float(f'{sigma:.2g}'), 2)}"
     return f"{text} {unit}" if unit else text
 
 

@@ -17,7 +17,7 @@ from insitu.types import Arrival, Detector, Invalid, Reader
 
 ENCODE_IN_POOL = 256 * 1024
 """Frames of at least this many bytes are hashed and compressed on the pool; smaller ones by the store thread."""
-OVERHEAD = 2048
+OVERHEAD = 8192
 """Bytes of credit for what surrounds the data of an arrival: small frames fill the memory too."""
 
 

@@ -51,6 +51,8 @@ _REMEDY = {
     errno.EROFS: "The file system is read-only: choose another with --data-root",
     errno.EACCES: "Choose a folder that this user may write with --data-root",
     errno.EPERM: "Choose a folder that this user may write with --data-root",
+    errno.EEXIST: "A file is where a folder should be: choose another with --data-root",
+    errno.ENOTDIR: "A file is where a folder should be: choose another with --data-root",
     errno.EIO: "The disk reported an error: do not write to it again; check it, then `insitu recover` the run",
     errno.EMFILE: "Too many open files: raise `ulimit -n`",
 }

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from insitu.cli import checks, disk
+from insitu.cli.checks import writable
 from insitu.store import files
 
 STATES = {"ok", "warning", "failed"}
@@ -117,3 +118,11 @@ def test_a_missing_package_is_named(monkeypatch):
     found = checks.versions()
     assert found.state == "failed"
     assert found.remedy == "pip install no-such-package"
+
+
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_data_root_that_is_a_file_is_found(tmp_path, below):
+    (tmp_path / "file").write_text("x")
+    found = writable(tmp_path / "file" / below)
+    assert (found.state, "is a file" in found.text) == ("failed", True)
+    assert "--data-root" in found.remedy

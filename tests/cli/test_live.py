@@ -93,3 +93,24 @@ def test_plain_lines_come_once_a_second_and_at_once_when_something_happens():
     assert written[-1].startswith("running 12.3 s, 1,230 stored, 1,229 analysed, 101.2 Hz, p99 4.3 ms")
     lines(STATUS | {"last_action": None, "state": "stopping"})
     assert written[-1].startswith("stopping")
+
+
+def test_a_rule_that_repeats_itself_frame_after_frame_is_not_quoted_each_time():
+    written: list[str] = []
+    clock = [0.0]
+    lines = Lines(written.append, lambda: clock[0])
+
+    def halts() -> int:
+        return sum("HALT" in text for text in written)
+
+    for n in range(900, 920):
+        lines(STATUS | {"last_action": {"n": n, "action": "HALT", "rule": "lost", "reason": "gone"}})
+        clock[0] += 0.25
+    assert halts() == 1
+    lines(STATUS | {"last_action": {"n": 921, "action": "HALT", "rule": "other", "reason": "gone too"}})
+    assert halts() == 2
+    clock[0] += 60.0
+    lines(STATUS | {"last_action": {"n": 921, "action": "HALT", "rule": "other", "reason": "gone too"}})
+    assert halts() == 2  # nothing new
+    lines(STATUS | {"last_action": {"n": 990, "action": "HALT", "rule": "other", "reason": "and again"}})
+    assert halts() == 3

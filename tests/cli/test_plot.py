@@ -1,12 +1,14 @@
 """`insitu plot`: what is collected for the picture, and that the picture shows it."""
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from insitu.cli.figure import _edges, draw
-from insitu.cli.series import _thin, collect
+from insitu.cli.figure import _edges, _with_gaps, draw
+from insitu.cli.series import _marks, _Place, _thin, _timeless, collect
 from insitu.store.runs import StoredRun
 
 
@@ -128,3 +130,51 @@ def test_without_matplotlib_the_extra_is_named(insitu, halted, tmp_path, monkeyp
     assert said.code == 2
     assert said.body["error"]["kind"] == "missing_extra"
     assert "insitu[plot]" in said.body["error"]["remedy"]
+
+
+def told(n: int, action: str, rule: str = "r") -> dict:
+    return {"n": n, "seq": n, "time_ns": n, "decision": {"action": action, "rule": rule}}
+
+
+def test_a_decision_that_is_repeated_is_one_mark_that_lasts():
+    records = [told(0, "CONTINUE"), *(told(n, "HALT") for n in (1, 2, 3)), told(4, "PAUSE"), told(5, "CONTINUE")]
+    marks = _marks([*records, told(6, "HALT")], _Place(0, "", numbered=True))
+    assert [(m.action, m.x, m.until, m.n) for m in marks] == [("HALT", 1, 3, 1), ("PAUSE", 4, 4, 4), ("HALT", 6, 6, 6)]
+
+
+@pytest.mark.parametrize(
+    ("times", "clocks", "timeless"),
+    [
+        ([5, 5, 5], "header", True),  # nobody can tell them apart
+        ([5, 4, 6], "arrival", True),  # when files were written says nothing about when they were measured
+        ([5, 4, 6], "header", False),  # measured in another order than read: a time axis shows it
+        ([4, 5, 6], "arrival", False),
+        ([5], "arrival", False),
+    ],
+)
+def test_frames_are_numbered_where_their_times_tell_no_order(times, clocks, timeless):
+    assert _timeless([{"time_ns": time, "clock": clocks} for time in times]) == timeless
+
+
+def test_files_without_times_are_drawn_by_number_and_without_a_warning(insitu, tmp_path):
+    folder = tmp_path / "patterns"
+    folder.mkdir()
+    for i in range(4):
+        path = folder / f"p{i}.xy"
+        path.write_text("".join(f"{x / 10} {x + i}\n" for x in range(100, 160)))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    run = insitu("run", "xrd_1d", "--input", folder, "--data-root", tmp_path, "--json").body["path"]
+    with StoredRun(Path(run)) as stored:
+        series = collect(stored, stored)
+    assert series.numbered
+    assert list(series.x) == [0, 1, 2, 3]
+    said = insitu("plot", run, "-o", tmp_path / "run.png")
+    assert (said.code, said.err) == (0, "")
+
+
+def test_a_long_pause_between_frames_is_left_empty_on_the_map():
+    edges, shown = _with_gaps(np.array([0.0, 1, 2, 3, 50, 51]), np.ones((2, 6)))
+    assert len(edges) == shown.shape[1] + 1
+    assert np.all(np.diff(edges) > 0)
+    assert np.isnan(shown).all(axis=0).tolist() == [False] * 4 + [True] + [False] * 2
+    assert (edges[4], edges[5]) == (3.5, 49.5)

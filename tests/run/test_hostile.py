@@ -1,6 +1,5 @@
 """Readers, roles, operators and disks that misbehave: raw data is safe, counts balance, the run ends in order."""
 
-import errno
 import os
 import signal
 import sys
@@ -13,8 +12,6 @@ import pytest
 
 from insitu.replay import verify
 from insitu.run import engine
-from insitu.store.files import Disk
-from insitu.store.recover import find_unsealed, recover
 from insitu.store.runs import StoredRun
 from insitu.types import Action, Decision, Feature, Verdict
 from tests.run import hostile
@@ -187,7 +184,8 @@ def test_an_instrument_that_fails_to_adapt_is_a_refusal_in_the_log(go, act):
         raise OSError("no route to host")
 
     summary = go(
-        frames(5), f'budget.act="{act}"', mode="act", rules=True, adapt_limits=True, adapt=adapt,
+        frames(5), f'budget.act="{act}"', 'budget.commit="0.3 s"', mode="act", rules=True, adapt_limits=True,
+        adapt=adapt,
         rule=lambda m: Decision(action=Action.ADAPT, reason="", params={"exposure": Feature(1.0, "s")}, valid_s=60.0),
     )  # fmt: skip
     assert (summary.ended, summary.records, summary.exit_code) == ("complete", 5, 0)
@@ -219,68 +217,6 @@ def test_quarantined_bytes_are_covered_by_the_credit(go, monkeypatch):
     assert (summary.frames["stored"], summary.frames["duplicates"]) == (1, 59)
     assert len(most) >= 60
     assert max(most) <= 20_000
-
-
-class Full(Disk):
-    """Has room for `left` calls that write, make or rename, and none afterwards."""
-
-    def __init__(self, left):
-        super().__init__()
-        self.left = left
-
-    def _do(self, doing, path, call):
-        if doing in ("write", "make the folder", "rename", "open"):
-            self.left -= 1
-            if self.left < 0:
-
-                def call():
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        return super()._do(doing, path, call)
-
-
-def test_a_disk_that_is_full_at_any_moment_is_exit_4_with_file_and_remedy_and_recovers(go, tmp_path):
-    from insitu.errors import StorageError
-
-    failed = 0
-    for left in (0, 5, 12, 25, 45, 70, 90, 110, 130, 145):  # folder, settings, ledger, segment, commit, views, seal
-        disk = Full(left)
-        try:
-            summary = go(frames(12), disk=disk, check=False)
-        except StorageError as e:  # before anything was taken
-            error = e
-        else:
-            error = summary.error
-            assert summary.exit_code == (4 if disk.left < 0 else 0), left
-        if disk.left >= 0:
-            continue
-        failed += 1
-        assert str(tmp_path) in error.where, left
-        assert "recover" in error.remedy
-        for folder in find_unsealed(tmp_path):
-            recover(folder)
-            assert verify(folder).identical
-    assert failed >= 8
-
-
-def test_a_disk_that_is_full_for_the_ledger_is_said_so_and_what_was_acknowledged_is_safe(go, monkeypatch):
-    from insitu.store.ledger import Ledger
-
-    plain = Ledger.__init__
-
-    def small(self, path, disk):
-        plain(self, path, disk)
-        self._db.execute("PRAGMA max_page_count = 60")
-
-    monkeypatch.setattr(Ledger, "__init__", small)
-    summary = go(frames(2000), check=False)
-    monkeypatch.undo()
-    assert (summary.ended, summary.exit_code) == ("failed", 4)
-    assert summary.error.where.endswith("ledger.db")
-    assert "Free space" in summary.error.remedy
-    recovered = recover(Path(summary.path))
-    assert recovered["frames"] == summary.frames["stored"] > 0
-    assert verify(Path(summary.path)).identical
 
 
 def test_nothing_is_left_open_after_a_run(go):
