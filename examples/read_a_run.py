@@ -18,14 +18,14 @@ def show(run: Path) -> None:
         if not folder.is_dir():
             continue
         source = folder.name
-        raw = xr.open_zarr(run / "raw.zarr", group=f"{source}/0")
+        raw = xr.open_zarr(run / "raw.zarr", group=f"{source}/0", chunks=None)
         frames = raw["frames"].where(raw["state"] == 0, drop=True)  # rows whose state is not 0 hold no data
         sizes = " x ".join(f"{size} {dim}" for dim, size in frames.sizes.items())
         print(f"{source}: {sizes}, {frames.attrs['units']}, from {raw['time'].min().values} UTC")
         axis = raw[raw["frames"].dims[-1]]
         mean = frames.mean("frame")
         print(f"  strongest on average at {float(mean.idxmax()):.3f} {axis.attrs['units']}")
-        records = xr.open_zarr(run / "records.zarr", group=source)
+        records = xr.open_zarr(run / "records.zarr", group=source, chunks=None)
         for name, values in records.data_vars.items():
             if f"{name}_sigma" in records:
                 sigma = float(records[f"{name}_sigma"].mean())

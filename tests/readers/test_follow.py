@@ -133,7 +133,9 @@ def test_a_changed_file_is_not_given_again_and_told_once(tmp_path: Path, caplog)
             (tmp_path / "c.fxye").write_bytes(text(i) + b"# more\n")
             assert [next(stream) for _ in range(3)] == [None] * 3
         assert [item for item in stream if item is not None] == []
-    assert [r.getMessage() for r in caplog.records] == ["c.fxye changed after it was read: the frame is what was read"]
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("insitu")] == [
+        "c.fxye changed after it was read: the frame is what was read"
+    ]
 
 
 def test_a_file_that_vanishes_before_it_is_read_is_told(tmp_path: Path, caplog) -> None:
@@ -142,7 +144,9 @@ def test_a_file_that_vanishes_before_it_is_read_is_told(tmp_path: Path, caplog) 
         assert [next(stream) for _ in range(3)] == [None] * 3
         (tmp_path / "v.fxye").unlink()
         assert [item for item in stream if item is not None] == []
-    assert [r.getMessage() for r in caplog.records] == ["v.fxye vanished before it could be read"]
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("insitu")] == [
+        "v.fxye vanished before it could be read"
+    ]
 
 
 def test_nothing_is_lost_where_the_system_tells_of_no_writes(tmp_path: Path, writer, monkeypatch) -> None:
