@@ -94,6 +94,8 @@ def find_run(what: str | Path, root: Path | None = None) -> Path:
     path = Path(text).expanduser()
     if (path / "ledger.db").is_file():
         return path
+    if os.sep in text or (text not in ("", "last") and path.is_dir()):
+        raise _no_run(path)
     found = runs(root)
     if not found:
         raise NotFoundError(
@@ -112,6 +114,21 @@ def find_run(what: str | Path, root: Path | None = None) -> Path:
         what, expected = f'no run is called "{text}"', f'"last", or {_choices(found)}'
         remedy = did_you_mean(text, [folder.name for folder in found])
     raise NotFoundError(what, where=str(root / "runs"), expected=expected, remedy=remedy)
+
+
+def _no_run(path: Path) -> NotFoundError:
+    """Why a path that was given is not a run."""
+    if not path.is_dir():
+        return NotFoundError(
+            "there is no such folder", where=str(path), expected='the folder of a run, a uid or "last"'
+        )
+    if (path / "runs").is_dir():
+        what, remedy = "this is a data root, not a run", f"Say --data-root {path}, and which of its runs"
+    elif (path / "recipe.toml").is_file():
+        what, remedy = "this run has lost its ledger.db", "Copy it back from where the folder came from"
+    else:
+        what, remedy = "this folder is not a run", ""
+    return NotFoundError(what, where=str(path), expected="a folder with a ledger.db", remedy=remedy)
 
 
 def _choices(folders: list[Path]) -> str:

@@ -123,3 +123,16 @@ def test_shipped_files_of_an_installed_package_are_found(here: Path, monkeypatch
     monkeypatch.setattr(catalog, "__file__", str(here / "site" / "insitu" / "catalog.py"))
     assert [path.stem for path in catalog.shipped("pipelines")] == ["only"]
     assert catalog.find_recipe("only").parent.name == "pipelines"
+
+
+def test_a_path_that_is_no_run_is_told_for_what_it_is(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"this is a data root.*--data-root"):
+        catalog.find_run(root)
+    (tmp_path / "lost").mkdir()
+    with pytest.raises(NotFoundError, match="this folder is not a run"):
+        catalog.find_run(tmp_path / "lost", root)
+    (tmp_path / "lost" / "recipe.toml").touch()
+    with pytest.raises(NotFoundError, match=r"lost its ledger\.db"):
+        catalog.find_run(tmp_path / "lost", root)
+    with pytest.raises(NotFoundError, match="no such folder"):
+        catalog.find_run(tmp_path / "nowhere", root)

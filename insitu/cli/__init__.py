@@ -93,7 +93,9 @@ def _outcome(given: list[str], *, as_json: bool) -> int:
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost boundary: everything is told, nothing swallowed
         told, code = explain(error)
-        if code == BUG:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            note(told["what"])  # the help itself, no sentence about an error
+        elif code == BUG:
             _tell_bug(error)
         else:
             note(_text(error, told))

@@ -118,7 +118,7 @@ def _space(free: int, needed: float | None) -> Finding:
     """Free bytes, and for how many hours they last."""
     if not needed:
         state: Literal["ok", "warning"] = "ok" if free > 10e9 else "warning"
-        hint = "; for how many hours, a recipe and --rate tell"
+        hint = "; for how many hours is not known without --rate and a recipe whose detector says shape and dtype"
         remedy = "" if state == "ok" else "Free some space, or choose another disk with --data-root"
         values: dict[str, Any] = {"bytes": free, "hours": None}
         return Finding(name="free space", state=state, text=f"{size(free)}{hint}", remedy=remedy, values=values)

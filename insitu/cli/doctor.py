@@ -10,7 +10,7 @@ import typer
 
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Inputs, Sets, recipes
 from insitu.cli.say import answer
-from insitu.errors import UsageError
+from insitu.errors import UnitError, UsageError
 
 if TYPE_CHECKING:
     from insitu.cli.checks import Finding
@@ -82,7 +82,10 @@ def _hertz(rate: Feature) -> float:
 
     if not rate.value or rate.value < 0:
         raise UsageError("this is no frame rate", where="--rate", expected='a positive rate such as "10 Hz"')
-    return convert(rate.value, rate.unit or "Hz", "Hz")
+    try:
+        return convert(rate.value, rate.unit or "Hz", "Hz")
+    except UnitError as e:
+        raise UnitError(e.what, where="--rate", expected='a rate such as "10 Hz"', remedy=e.remedy) from e
 
 
 def _text(body: Mapping[str, Any]) -> str:

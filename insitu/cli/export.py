@@ -15,7 +15,7 @@ import typer
 
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Run
 from insitu.cli.say import answer
-from insitu.errors import UsageError
+from insitu.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from insitu.store.runs import StoredRun
@@ -49,9 +49,11 @@ def export(
 
 
 def refuse_existing(output: Path, *, force: bool) -> None:
-    """Raise where a file would be overwritten that the user did not mean to lose."""
+    """Raise where a file would be overwritten that the user did not mean to lose, or cannot be written at all."""
     if output.exists() and not force:
         raise UsageError("this file is there already", where=str(output), remedy="Name another, or add --force")
+    if not output.parent.is_dir():
+        raise StorageError("there is no such folder", where=str(output.parent), remedy="Make it, or name another file")
 
 
 @contextmanager

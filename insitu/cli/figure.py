@@ -25,6 +25,8 @@ ACTIONS = {"ADAPT": "#0072B2", "PAUSE": "#E69F00", "FINISH": "#009E73", "HALT": 
 VERDICTS = {"normal": "#B7DDC9", "change": "#E69F00", "anomaly": "#D55E00", "review": "#CC79A7", "unknown": "#C8C8C8"}
 FAR = 5.0
 """Frames that are so many typical steps apart have a gap between them."""
+TITLE = 66
+"""How many letters of full size a title may have."""
 INK, FAINT = "#222222", "#777777"
 MANY_MARKS = 40
 """From how many decisions on a rule's repeated lines are drawn thin: a run in `advise` may repeat itself."""
@@ -63,7 +65,11 @@ def _words(figure: Figure, axes: Sequence[Axes], series: Series) -> None:
     wrong = trouble(frames, series.counts["analysis"])
     ended = "\n".join(wrap(f"{series.ended}: {series.reason}" if series.reason else series.ended, 150))
     lines = f"run {series.uid}   source {series.source}   mode {series.mode}   {frames['stored']:,} frames stored"
-    figure.suptitle(series.title or "run", x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
+    title = series.title or "run"
+    size = max(9.0, min(14.0, 14.0 * TITLE / len(title)))  # a long one must not run into the words on its right
+    most = int(14.0 / 9.0 * TITLE)
+    title = title if len(title) <= most else title[: most - 1] + "…"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=size, fontweight="bold", color=INK)
     axes[0].set_title(lines + (f"   ({wrong})" if wrong else "") + f"\n{ended}", loc="left", fontsize=8.5, color=FAINT)
     if series.simulated:
         box = {"facecolor": "#FFD34E", "edgecolor": "none", "pad": 4}

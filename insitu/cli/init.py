@@ -38,7 +38,7 @@ def init(
         tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Where the peak may be: else HALT (deg).")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many patterns in a row have to say so.")] = 3,
-    wavelength: Annotated[str, typer.Option(help='For files that do not tell, e.g. "1.5406 angstrom".')] = "",
+    wavelength: Annotated[str, typer.Option(help='Where no file tells it right: "1.5406 angstrom".')] = "",
     follow: Annotated[bool, typer.Option("--follow", help="Read files as they appear, until told to stop.")] = False,
     copy: Annotated[
         str, typer.Option(metavar="RECIPE", autocompletion=recipes, help="Copy this shipped recipe and its detectors.")
@@ -101,9 +101,17 @@ def _check(wish: Wish) -> None:
         from insitu.units import convert, parse
 
         found = parse(wish.wavelength)
-        convert(found.value or 0.0, found.unit, "angstrom")  # refuses what is no length
+        if not convert(found.value or 0.0, found.unit, "angstrom") > 0:  # refuses what is no length
+            raise UsageError(f"{wish.wavelength} is no wavelength", where="--wavelength", expected="more than 0")
     if wish.keep and not wish.window:
         raise UsageError("--keep needs --window", remedy="Say where the peak is to be looked for")
+    if wish.keep and wish.window and not wish.window[0] <= wish.keep[0] < wish.keep[1] <= wish.window[1]:
+        low, high = wish.window
+        raise UsageError(
+            f"the peak cannot be kept in {wish.keep[0]:g} to {wish.keep[1]:g} deg: it is looked for elsewhere",
+            where="--keep",
+            expected=f"a range inside the window, {low:g} to {high:g} deg",
+        )
 
 
 def _recipe(wish: Wish) -> str:
@@ -124,7 +132,7 @@ use = "totals\""""
             f"""[[features]]
 use = "xrd.peaks"
 name = "peak"                        # its keys: peak1_position, peak1_width, peak1_height, peak1_area ...
-windows = [["{low:g} deg", "{high:g} deg"]]  # one peak for each window"""
+windows = [["{low:.12g} deg", "{high:.12g} deg"]]  # one peak for each window"""
         )
     else:
         parts.append(
@@ -157,8 +165,8 @@ def _judging(wish: Wish) -> str:
 use = "limits"
 name = "place"
 feature = "peak1_position"
-low = "{low:g} deg"
-high = "{high:g} deg"
+low = "{low:.12g} deg"
+high = "{high:.12g} deg"
 unknown_is = "anomaly"
 
 # What to do about it. With `--mode act` this ends the run; by default it is only shown and recorded.
@@ -195,7 +203,7 @@ use = "patterns"                     # .fxye .esd .std .gsa .xye .xy .chi .dat: 
 # path = "/data/today"
 {follow}                        # read files as they appear
 
-[calibration]                        # for files that do not tell it themselves
+[calibration]                        # known better than what the files say, or not said by them
 {wavelength}
 """
 
@@ -231,7 +239,8 @@ def _write(folder: Path, files: dict[Path, str]) -> list[Path]:
     """Writes all of them, or none where one is there already."""
     paths = {folder / relative: text for relative, text in files.items()}
     if there := [str(path) for path in paths if path.exists()]:
-        raise UsageError(f"{', '.join(there)} is there already", remedy="Choose another name, or another --folder")
+        are = "is" if len(there) == 1 else "are"
+        raise UsageError(f"{', '.join(there)} {are} there already", remedy="Choose another name, or another --folder")
     for path, text in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -29,7 +29,9 @@ ACTION_STYLE = {
 }
 VERDICT_STYLE = {"normal": "green", "anomaly": "bold red", "change": "bold yellow", "review": "bold magenta"}
 STATE_STYLE = {"running": "bold green", "paused": "bold yellow", "held": "bold yellow", "stopping": "bold yellow"}
-SHOWN_FEATURES = 12
+SHOWN_FEATURES, LEAST_FEATURES = 12, 2
+OTHER_ROWS = 13
+"""Rows of the screen that are always there: frame, counts, blank lines, the number of the last frame."""
 LINE_EVERY_S = 1.0
 REPEAT_EVERY_S = 10.0
 """How often a rule that says the same again is quoted."""
@@ -53,7 +55,7 @@ def _screen() -> Iterator[Observer]:
     from rich.live import Live
 
     with Live(console=Console(stderr=True), auto_refresh=False) as live:
-        yield lambda status: live.update(screen(status), refresh=True)
+        yield lambda status: live.update(screen(status, live.console.size.height), refresh=True)
 
 
 class Lines:
@@ -123,8 +125,8 @@ def said(action: Mapping[str, Any]) -> str:
     return f"{action['action']}{rule}{where}: {action.get('reason') or 'no reason given'}"
 
 
-def screen(status: Mapping[str, Any]) -> RenderableType:
-    """The whole view as one panel of rich."""
+def screen(status: Mapping[str, Any], height: int = 60) -> RenderableType:
+    """The whole view as one panel of rich. What matters most stands on top: a low terminal shows fewer features."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.text import Text
@@ -132,13 +134,15 @@ def screen(status: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = []
     if status.get("simulated"):
         parts.append(Text(" SIMULATED: computed patterns, no measured data ", style="bold black on yellow"))
-    parts += [_counts(status), Text(), _last(status)]
+    parts.append(_counts(status))
     action = status.get("last_action")
     if action:
         parts += [Text(), Text("last action  ", style="bold").append(said(action), ACTION_STYLE[action["action"]])]
-    parts += [Text(f"note: {text}", style="yellow") for text in (status.get("notes") or [])[-3:]]
     if status["state"] == "held":
         parts += [Text(), Text("Held by the operator: `insitu release` lets it go on.", style="bold yellow")]
+    notes = [Text(f"note: {text}", style="yellow") for text in (status.get("notes") or [])[-3:]]
+    taken = OTHER_ROWS + 3 * len(notes) + (4 if action else 0) + len((status.get("last") or {}).get("verdicts") or ())
+    parts += [*notes, Text(), _last(status, min(SHOWN_FEATURES, max(LEAST_FEATURES, height - taken)))]
     title = Text.assemble(
         (status["title"] or "run", "bold"),
         f"  {status['mode']}  ",
@@ -191,8 +195,8 @@ def _decisions(counts: Mapping[str, int]) -> Text:
     return text or Text("none yet", style="dim")
 
 
-def _last(status: Mapping[str, Any]) -> RenderableType:
-    """What the newest analysed frame showed: features with units, verdicts with reasons."""
+def _last(status: Mapping[str, Any], most: int) -> RenderableType:
+    """What the newest analysed frame showed: verdicts with reasons, features with units."""
     from rich.table import Table
     from rich.text import Text
 
@@ -200,18 +204,18 @@ def _last(status: Mapping[str, Any]) -> RenderableType:
     if not last:
         return Text("waiting for the first frame", style="dim")
     features, verdicts = last.get("features") or {}, last.get("verdicts") or {}
-    shown = list(features.items())[:SHOWN_FEATURES]
+    shown = list(features.items())[:most]
     grid = Table.grid(padding=(0, 2))
     # names are never cut: rich would share out a narrow terminal among all columns
     grid.add_column(style="bold", no_wrap=True, min_width=max(map(len, ["last frame", *dict(shown), *verdicts])))
     grid.add_column(overflow="ellipsis", no_wrap=True)
     grid.add_row("last frame", f"{last['source']}/{last['seq']}  (n {last['n']})")
-    for key, feature in shown:
-        grid.add_row(key, Text(quantity(feature), style="" if feature.get("value") is not None else "yellow"))
-    if len(features) > SHOWN_FEATURES:
-        grid.add_row("", Text(f"and {len(features) - SHOWN_FEATURES} more", style="dim"))
     for name, verdict in verdicts.items():
         label = verdict["label"]
         text = Text(label, style=VERDICT_STYLE.get(label, "")).append(f"  {verdict.get('reason') or ''}", "default")
         grid.add_row(name, text)
+    for key, feature in shown:
+        grid.add_row(key, Text(quantity(feature), style="" if feature.get("value") is not None else "yellow"))
+    if len(features) > most:
+        grid.add_row("", Text(f"and {len(features) - most} more", style="dim"))
     return grid

@@ -52,12 +52,12 @@ def run(
     body = summary.as_dict()
     body["notes"] += told.notes()
     if summary.exit_code != 4:  # else its ledger is better left alone
-        body["notes"] += _unseen(summary.path)
+        body["notes"] += unseen(summary.path)
     answer(body, ending(body), as_json=as_json)
     return summary.exit_code
 
 
-def _unseen(path: str) -> list[str]:
+def unseen(path: str) -> list[str]:
     """What was never measured or judged; see `insitu.cli.silence`."""
     from pathlib import Path
 

@@ -14,41 +14,41 @@ if TYPE_CHECKING:
 
 NEWEST = 50
 """How many records are looked at."""
-_NEWEST = "SELECT body FROM log WHERE kind = 'record' ORDER BY n DESC LIMIT ?"
+_NEWEST = """
+SELECT body FROM log WHERE kind = 'record' AND json_extract(CAST(body AS TEXT), '$.source') = ? ORDER BY n DESC LIMIT ?
+"""
 
 
 def silence(run: StoredRun) -> list[str]:
     """One sentence for each model, and each source, from which nothing was learnt."""
     import orjson
 
-    records = [orjson.loads(row[0]) for row in run.query(_NEWEST, (NEWEST,))]
-    return [*_models(records), *_sources(records)]
+    told = []
+    for source in run.sources():
+        records = [orjson.loads(row[0]) for row in run.query(_NEWEST, (source, NEWEST))]
+        told += [*_models(source, records), *_features(source, records)]
+    return told
 
 
-def _models(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _models(source: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
     said: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         for name, verdict in record["verdicts"].items():
             said.setdefault(name, []).append(verdict)
     return [
-        f"{name}: unknown in {_all(len(verdicts), records)}, the newest because: {verdicts[0].get('reason', '')}"
+        f"{name}: unknown in {_all(len(verdicts), source)}, the newest because: {verdicts[0].get('reason', '')}"
         for name, verdicts in sorted(said.items())
         if all(verdict["label"] == "unknown" for verdict in verdicts)
     ]
 
 
-def _sources(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    told = []
-    for source in sorted({record["source"] for record in records}):
-        features = [r["features"] for r in records if r["source"] == source]
-        values = [feature for of_one in features for feature in of_one.values()]
-        if values and all(feature["value"] is None for feature in values):
-            what = f"{source}: nothing could be measured in {_all(len(features), records)}"
-            told.append(f"{what}, the newest because: {values[0]['why']}")
-    return told
+def _features(source: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    values = [feature for record in records for feature in record["features"].values()]
+    if not values or any(feature["value"] is not None for feature in values):
+        return []
+    return [f"nothing could be measured in {_all(len(records), source)}, the newest because: {values[0]['why']}"]
 
 
-def _all(count: int, records: Sequence[Mapping[str, Any]]) -> str:
-    if count == 1:
-        return "the only pattern"
-    return f"the newest {count} patterns" if len(records) == NEWEST else f"all {count} patterns"
+def _all(count: int, source: str) -> str:
+    which = "the newest" if count == NEWEST else "all"
+    return f"{which} {count} patterns of {source}" if count > 1 else f"the only pattern of {source}"

@@ -74,3 +74,10 @@ def test_an_unknown_suffix_and_a_missing_folder_are_told(insitu, halted, tmp_pat
     assert said.code == 4
     assert "not_there" in said.body["error"]["where"]
     assert insitu("export", halted).code == 2
+
+
+def test_a_folder_that_is_not_there_is_told_as_such(insitu, halted, tmp_path):
+    said = insitu("export", halted, "-o", tmp_path / "nowhere" / "x.csv")
+    assert said.code == 4
+    assert "there is no such folder" in said.err
+    assert ".part" not in said.err

@@ -51,6 +51,8 @@ def test_nothing_is_replaced(insitu, tmp_path):
         (("My Ramp",), "My Ramp"),
         (("r", "--window", "28.7", "28.2"), "--window"),
         (("r", "--keep", "28.2", "28.7"), "--window"),
+        (("r", "--window", "28", "29", "--keep", "10", "12"), "inside the window"),
+        (("r", "--wavelength", "0 angstrom"), "more than 0"),
         (("--copy", "no_such"), "no_such"),
     ],
 )
@@ -73,3 +75,10 @@ def test_every_shipped_recipe_can_be_copied_with_its_detectors(insitu, tmp_path,
         catalog.shipped_folder("pipelines") / f"{recipe}.toml"
     ).read_bytes()
     assert list((tmp_path / "detectors").iterdir()) != []
+
+
+def test_ranges_are_written_as_exactly_as_they_were_given(insitu, tmp_path):
+    insitu("init", "r", "--window", "28.123456", "28.7", "--keep", "28.2345678", "28.6", "--folder", tmp_path)
+    text = (tmp_path / "pipelines" / "r.toml").read_text()
+    assert '"28.123456 deg"' in text
+    assert '"28.2345678 deg"' in text

@@ -114,3 +114,17 @@ def test_a_rule_that_repeats_itself_frame_after_frame_is_not_quoted_each_time():
     assert halts() == 2  # nothing new
     lines(STATUS | {"last_action": {"n": 990, "action": "HALT", "rule": "other", "reason": "and again"}})
     assert halts() == 3
+
+
+def test_a_low_terminal_keeps_the_decision_and_drops_features():
+    status = copy.deepcopy(STATUS)
+    status["notes"] = []
+    status["last"]["features"] = {f"peak{i}_area": {"value": i, "unit": "counts"} for i in range(30)}
+    console = Console(width=80, height=24, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(screen(status, 24))
+        rows = console.export_text().splitlines()
+    assert len(rows) <= 24
+    action = next(i for i, row in enumerate(rows) if "PAUSE by pause_on" in row)
+    assert action < next(i for i, row in enumerate(rows) if "peak0_area" in row)
+    assert any("more" in row for row in rows)

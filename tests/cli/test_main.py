@@ -180,3 +180,10 @@ def test_what_a_module_of_the_user_prints_does_not_disturb_the_json(insitu, tmp_
 
 def test_help_stays_on_stdout_with_json(insitu):
     assert "Usage" in insitu("run", "--help", "--json").out
+
+
+def test_no_command_at_all_shows_the_help(insitu):
+    said = insitu()
+    assert said.code == 2
+    assert said.err.startswith("Usage: insitu")
+    assert "See: insitu --help" not in said.err

@@ -235,3 +235,19 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(insitu, tmp_path):
     said = insitu("run", "ramp", "--data-root", tmp_path / "root" / "below", "--json")
     assert said.code == 4
     assert said.body["error"]["kind"] == "storage"
+
+
+def test_a_run_given_by_its_path_is_reanalysed_beside_itself(insitu, halted, tmp_path):
+    shutil.copytree(halted.parents[2], tmp_path / "other")
+    (path,) = (tmp_path / "other" / "runs").glob(f"*/{halted.name}")
+    body = insitu("reanalyse", path, "--json").body
+    assert Path(body["path"]).is_relative_to(tmp_path / "other" / "runs")
+    assert insitu("verify", body["path"]).code == 0
+
+
+def test_a_run_folder_on_its_own_is_reanalysed_with_a_word_about_its_frames(insitu, halted, tmp_path):
+    shutil.copytree(halted, tmp_path / "alone")
+    body = insitu("reanalyse", tmp_path / "alone", "--data-root", tmp_path / "root", "--json").body
+    assert any("the frames lie in" in note for note in body["notes"])
+    assert insitu("verify", body["path"]).code == 1
+    shutil.rmtree(tmp_path / "root")  # or it would be asked to verify like every other run
