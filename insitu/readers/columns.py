@@ -101,6 +101,13 @@ def decode(data: bytes, how: How = How()) -> Pattern:  # noqa: B008 (frozen)
         )
 
     values = table.values
+    if columns == 3 and table.whole[0] and _counts_rows(values):
+        raise FormatError(
+            "the first column numbers the rows, and the second one looks like the axis",
+            where=f"{how.name}:{line_of(data, layout.start)}",
+            expected="2-theta, intensity and perhaps an esd",
+            remedy="Export without the row numbers",
+        )
     down = rows > 1 and bool((np.diff(values[:, 0]) < 0).all())
     if down:
         values = values[::-1]
@@ -126,6 +133,14 @@ def decode(data: bytes, how: How = How()) -> Pattern:  # noqa: B008 (frozen)
         clock_sigma_ns=head.clock_sigma_ns,
         duration_ns=head.duration_ns,
     )
+
+
+def _counts_rows(values: np.ndarray) -> bool:
+    """Whether the first column is 0, 1, 2, ... or 1, 2, 3, ... beside a second one that only rises or only falls."""
+    steps = np.diff(values[:, 1])
+    numbers = np.arange(len(values)) + values[0, 0]
+    monotonic = bool((steps > 0).all() or (steps < 0).all())
+    return len(values) > 4 and values[0, 0] in (0, 1) and np.array_equal(values[:, 0], numbers) and monotonic
 
 
 def _words(line: bytes) -> int:

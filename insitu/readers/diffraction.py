@@ -174,7 +174,7 @@ class Patterns:
         name = self.path if alone else found.name
         try:
             if found.problem:
-                raise FormatError(found.problem, where=name)
+                raise FormatError(found.problem, where=name, remedy="Check its permissions and its size")
             if decode is None:
                 raise no_pattern(found.path, name)
             pattern = decode(found.data, self._how(found, beside, name))

@@ -200,3 +200,13 @@ def test_no_damage_raises_anything_but_a_format_error(text: bytes, draw: st.Data
 def test_a_million_lines_without_a_number_are_refused_at_once() -> None:
     with pytest.raises(FormatError, match="no row of numbers"):
         decode(b"word\n" * 1_000_000, HOW)
+
+
+def test_a_column_of_row_numbers_is_not_taken_for_the_axis() -> None:
+    rows = [(i, 10 + 0.02 * i, 50 + i % 7) for i in range(40)]
+    text = "".join(f"{i} {x:.2f} {y}\n" for i, x, y in rows).encode()
+    with pytest.raises(FormatError, match="numbers the rows") as caught:
+        decode(text)
+    assert caught.value.where.endswith(":1")
+    whole_degrees = "".join(f"{i} {y} {y**0.5:.3f}\n" for i, _, y in rows).encode()
+    assert len(decode(whole_degrees).two_theta) == 40  # steps of 1 deg with an esd are a pattern
