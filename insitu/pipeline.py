@@ -41,11 +41,20 @@ class Stage:
     digest: str = ""
 
 
+class _Extractor(NamedTuple):
+    """An extractor as it is used: `before`, frames before it; `raw`, whether it sees frames as they arrived."""
+
+    stage: Stage
+    outputs: Mapping[str, Output]
+    before: int
+    raw: bool
+
+
 class _Chain(NamedTuple):
     """What the frames of one source go through."""
 
     prepares: tuple[Stage, ...]
-    extractors: tuple[tuple[Stage, Mapping[str, Output], int], ...]
+    extractors: tuple[_Extractor, ...]
     outputs: Mapping[str, Output]
 
 
@@ -84,7 +93,7 @@ class Pipeline:
 
     def before(self, source: str) -> int:
         """How many frames before it the features of a source need at most."""
-        return max((k for _, _, k in self._chain(source).extractors), default=0)
+        return max((part.before for part in self._chain(source).extractors), default=0)
 
     def measure(self, frame: Frame, refs: References = NO_REFERENCES, before: Sequence[Frame] = ()) -> Measurement:
         """The features of one frame. Pure. `before`: the frames stored before it (same source, order of `n`)."""
@@ -93,16 +102,20 @@ class Pipeline:
         faults: list[str] = []
         if frame.role == "sample":
             chain = self._chain(frame.source)
+            prepared, why = None, ""
             try:
                 prepared = self._prepare(chain, frame, refs)
             except (ValueError, ArithmeticError) as e:  # a frame that cannot be prepared; the text says why
-                features = _without(chain.outputs, str(e) or type(e).__name__)
+                why = str(e) or type(e).__name__
             except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
-                faults.append(fault("prepare", e))
-                features = _without(chain.outputs, faults[-1])
-            else:
-                for part in chain.extractors:
-                    self._extract(part, prepared, refs, before, chain, features, arrays, faults)
+                why = fault("prepare", e)
+                faults.append(why)
+            for part in chain.extractors:
+                seen = frame if part.raw else prepared
+                if seen is None:
+                    features.update(_without(part.outputs, why))
+                else:
+                    self._extract(part, seen, refs, before, chain, features, arrays, faults)
         return Measurement(
             source=frame.source,
             seq=frame.seq,
@@ -174,7 +187,7 @@ class Pipeline:
 
     def _extract(
         self,
-        part: tuple[Stage, Mapping[str, Output], int],
+        part: _Extractor,
         frame: Frame,
         refs: References,
         before: Sequence[Frame],
@@ -183,9 +196,11 @@ class Pipeline:
         arrays: dict[str, ArrayFeature],
         faults: list[str],
     ) -> None:
-        stage, outputs, k = part
+        stage, outputs, k, raw = part
         try:
-            neighbours = tuple(self._prepare(chain, f, refs) for f in before[-k:]) if k else ()
+            neighbours = tuple(before[-k:]) if k else ()
+            if not raw:
+                neighbours = tuple(self._prepare(chain, f, refs) for f in neighbours)
             result = stage.call(frame, refs, neighbours)
             if result.keys() != outputs.keys():
                 raise KeyError(f"gave {sorted(result)}, promised {sorted(outputs)}")
@@ -209,12 +224,14 @@ class Pipeline:
         if chain is None:
             prepares = tuple(s for s in self.prepares if s.source in (None, source))
             extractors = tuple(
-                (s, dict(s.call.outputs), int(getattr(s.call, "before", 0)))
+                _Extractor(
+                    s, dict(s.call.outputs), int(getattr(s.call, "before", 0)), bool(getattr(s.call, "raw", False))
+                )
                 for s in self.extractors
                 if s.source in (None, source)
             )
             outputs: dict[str, Output] = {}
-            for stage, promised, _ in extractors:
+            for stage, promised, _, _ in extractors:
                 if clash := outputs.keys() & promised.keys():
                     raise ValueError(f"feature {stage.name!r} gives {sorted(clash)}, which another one gives already")
                 outputs.update(promised)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -235,10 +236,34 @@ class Limit:
     rate_hz: float | None = None
 
 
+Flip = Literal["none", "up_down", "left_right", "both"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """Where the pixels of an area detector are, and what is known of them: `[geometry]` of a detector file.
+
+    `poni`: pyFAI's file. `flip`: done to the image `(y, x)` before the poni, the mask, dark and flat are used
+    (`up_down` is `image[::-1]`). `mask`: an image or .npy, not 0 = ignore. `dark`, `flat`: images, subtracted and
+    divided by. `polarization`: factor, -1 to 1, None for no correction. `low`: pixels below are no counts (gaps,
+    broken pixels). `calibrant`: rings that must be in every frame, by pyFAI's name or a file of d-spacings.
+    """
+
+    poni: Path | None = None
+    flip: Flip = "none"
+    mask: Path | None = None
+    dark: Path | None = None
+    flat: Path | None = None
+    polarization: float | None = 0.99
+    solid_angle: bool = True
+    low: float | None = 0.0
+    calibrant: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detector:
-    """One detector file, resolved: what the source gives and what may be done to it. Handed to reader factories
-    that have a parameter named `detector`."""
+    """One detector file, resolved: what the source gives and what may be done to it. Handed to factories of readers,
+    prepares and features that have a parameter named `detector`."""
 
     name: str
     source: str
@@ -255,6 +280,7 @@ class Detector:
     saturation: float | None = None
     calibration: Mapping[str, Feature] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    geometry: Geometry | None = None
 
 
 class Reader(Protocol):
@@ -271,7 +297,8 @@ class Prepare(Protocol):
 
 
 class Extractor(Protocol):
-    """Pure: features of one frame, exactly the keys of `outputs`. `before`: how many frames before it needs."""
+    """Pure: features of one frame, exactly the keys of `outputs`. An attribute `before` says how many frames before
+    it needs (0 without); an attribute `raw` that is True, that it sees frames as they arrived, not prepared ones."""
 
     @property
     def outputs(self) -> Mapping[str, Output]: ...

@@ -8,7 +8,7 @@
 | `Literal[...]` | one of the values |
 | `list[X]`, `tuple[X, ...]`, `tuple[X, Y]` | an array |
 | `dict[str, X]`, `Mapping[str, X]` | a table |
-| `Path` | a file name; a relative one is looked up beside the document |
+| `Path` | a file or folder; a relative one is looked up beside the document, or where `--set` was typed |
 | `X \\| None`, `X \\| Y` | the first that fits; to say None, leave the key out |
 """
 
@@ -247,4 +247,7 @@ def _path(value: Any, at: At) -> Path:
     if not isinstance(value, str) or not value:
         raise at.wrong(f"{seen(value)} is not a file name", expected=_WORDS[Path])
     path = Path(value).expanduser()
-    return path if path.is_absolute() or at.document.folder is None else at.document.folder / path
+    if path.is_absolute() or at.document.folder is None:
+        return path
+    told = any(at.path[: i + 1] in at.document.given for i in range(len(at.path)))
+    return Path.cwd() / path if told else at.document.folder / path

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from insitu import catalog, units
+from insitu import catalog
 from insitu.config import checks, tables
 from insitu.config.convert import convert
 from insitu.config.document import At, Document, Problems, read
 from insitu.config.overrides import Inputs, Override, apply, split
 from insitu.config.roles import Entry
-from insitu.config.schema import Files, Table, construct, keys_of, read_table, unknown_key
+from insitu.config.schema import FOLDER, Files, Table, construct, keys_of, read_table, unknown_key
 from insitu.config.settings import Policy, ReferenceSpec, Setup
 from insitu.config.sources import (
     Find,
@@ -32,6 +32,7 @@ from insitu.config.stages import (
     check_models,
     check_references,
     check_sources,
+    detector_of,
     find_outputs,
     make_judge,
     read_entries,
@@ -41,6 +42,7 @@ from insitu.errors import NotFoundError
 from insitu.sinks.policy import ArrayRule
 from insitu.sinks.pseudonyms import read_key
 from insitu.types import Detector, Feature
+from insitu.units import did_you_mean
 
 STORED = ("recipe.toml", "detectors.toml")
 Detectors = Mapping[str, Mapping[str, Any]]
@@ -82,8 +84,14 @@ def load_stored(folder: Path) -> Setup:
 
 
 def stored_detectors(folder: Path) -> Detectors:
-    """{name: table} of a stored run's detectors, for another recipe on the same frames."""
-    return read(folder / STORED[1]).data
+    """{name: table} of a stored run's detectors, for another recipe on the same frames. Their files are the run's."""
+    tables_of = read(folder / STORED[1]).data
+    for table in tables_of.values():
+        geometry = table.get("geometry", {}) if isinstance(table, dict) else {}
+        for key, value in geometry.items() if isinstance(geometry, dict) else ():
+            if isinstance(value, str) and value.startswith(FOLDER):
+                geometry[key] = str((folder / value).absolute())
+    return tables_of
 
 
 def _document(recipe: str | Path | Mapping[str, Any]) -> tuple[Document, str]:
@@ -125,8 +133,10 @@ class _Loading:
             check_models(entries["rules"], [e.name for e in entries["models"]], self.problems)
         declared = [str(row.get("name")) for row in top.get("references", [])]
         check_references((*entries["prepare"], *entries["features"]), declared, self.problems)
-        outputs = find_outputs(entries["features"], names, self.problems)
-        plan = Plan(entries=entries, units=units_of(outputs, checks.calibrations(detectors), self.at, self.problems))
+        of = {d.source: d for d in detectors}
+        outputs = find_outputs(entries["features"], of, self.problems)
+        units = units_of(outputs, checks.calibrations(detectors), self.at, self.problems)
+        plan = Plan(entries=entries, units=units, detectors=of)
         if complete and readable and len(self.problems.found) == before:
             self._try(plan)
             models = [e.name for e in entries["models"]]
@@ -176,7 +186,7 @@ class _Loading:
         sources: list[ReadSource] = []
         for origin in origins:
             with self.problems.gather():
-                found = read_source(origin, self.purpose)
+                found = read_source(origin, self.purpose, self.files)
                 for other in sources:
                     if other.source.detector.source == found.source.detector.source:
                         raise (found.at / "source").wrong(
@@ -235,7 +245,7 @@ class _Loading:
                     spec = replace(spec, source=sources[0])
                 if sources and spec.source not in sources:
                     what = f'no detector gives the source "{spec.source}"' if spec.source else "the source is missing"
-                    remedy = units.did_you_mean(spec.source, sources)
+                    remedy = did_you_mean(spec.source, sources)
                     raise (at / "source").wrong(what, expected=f"one of {', '.join(sources)}", remedy=remedy)
                 if any((o.name, o.source) == (spec.name, spec.source) for o in found):
                     raise (at / "name").wrong(f'two references are named "{spec.name}"', expected="one name each")
@@ -247,7 +257,7 @@ class _Loading:
         """Make everything once: a factory that refuses is told now, not when the run begins."""
         for entry in plan.entries["prepare"]:
             with self.problems.gather():
-                entry.make(name=entry.name)
+                entry.make(name=entry.name, detector=detector_of(entry, plan.detectors))
         for entry in (*plan.entries["models"], *plan.entries["rules"]):
             with self.problems.gather():
                 make_judge(entry, plan.units)

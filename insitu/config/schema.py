@@ -18,6 +18,10 @@ from insitu.errors import ConfigError, InsituError
 from insitu.units import did_you_mean
 
 REQUIRED = inspect.Parameter.empty
+FOLDER = "files/"
+"""Where a run keeps the files that its recipe names."""
+
+MOST_FILES, MOST_BYTES = 10_000, 512_000_000
 _KINDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -41,17 +45,38 @@ class Files:
 
     def __init__(self) -> None:
         self.paths: dict[str, Path] = {}
+        self._taken: dict[str, Path] = {}
 
     def add(self, path: Path, at: At) -> str:
-        """The name under which a run keeps the file, `files/<name>`."""
-        if not path.is_file():
-            raise at.wrong(f"there is no file {path}", expected="a file", remedy="Relative names start at the recipe")
-        name, i = path.name, 1
-        while self.paths.get(name, path) != path:
+        """The name under which a run keeps the file, `files/<name>`, or the folder with all files in it."""
+        if not path.exists():
+            raise at.wrong(f"there is no file {path}", expected="a file", remedy=self._nearby(at))
+        name, i = path.name or "folder", 1
+        while self._taken.get(name, path) != path:
             i += 1
             name = f"{path.stem}_{i}{path.suffix}"
-        self.paths[name] = path
-        return f"files/{name}"
+        self._taken[name] = path
+        if path.is_dir():
+            self._add_folder(path, name, at)
+        else:
+            self.paths[name] = path
+        return f"{FOLDER}{name}"
+
+    def _add_folder(self, folder: Path, name: str, at: At) -> None:
+        """All files of a folder; none of its hidden ones, and no folders in it."""
+        found = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        size = sum(p.stat().st_size for p in found)
+        if not found or len(found) > MOST_FILES or size > MOST_BYTES:
+            raise at.wrong(
+                f"the folder {folder} holds {len(found)} files, {size:,} bytes",
+                expected=f"1 to {MOST_FILES:,} files, at most {MOST_BYTES:,} bytes: a run keeps a copy of them",
+            )
+        self.paths.update({f"{name}/{p.name}": p for p in found})
+
+    @staticmethod
+    def _nearby(at: At) -> str:
+        given = at.document.where(at.path).startswith("--set")
+        return f"Relative names start at {'the current folder' if given else at.document.name}"
 
 
 def keys_of(factory: Callable[..., Any], at: At) -> dict[str, Key]:

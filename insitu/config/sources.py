@@ -12,10 +12,10 @@ from insitu.config.document import At, Document, Problems, read
 from insitu.config.overrides import Inputs, Override, apply, for_detector, parse_inputs, unclaimed
 from insitu.config.roles import Entry, read_entry
 from insitu.config.roles import find as find_factory
-from insitu.config.schema import construct, keys_of, read_table
+from insitu.config.schema import Files, construct, keys_of, read_table
 from insitu.config.settings import Source
 from insitu.errors import ConfigError, UsageError
-from insitu.types import Detector, Limit, Reader
+from insitu.types import Detector, Geometry, Limit, Reader
 
 Purpose = Literal["run", "check", "replay"]
 INPUT = "--input"
@@ -117,8 +117,8 @@ def _names_source(table: Mapping[str, Any]) -> bool:
     return isinstance(table.get("source"), str)
 
 
-def read_source(origin: Origin, purpose: Purpose) -> ReadSource:
-    """One detector; all that is wrong with it is told at once."""
+def read_source(origin: Origin, purpose: Purpose, files: Files) -> ReadSource:
+    """One detector; all that is wrong with it is told at once. The files of its geometry are added to `files`."""
     at, table, problems = origin.at, origin.table, Problems()
     keys = keys_of(tables.detector, at)
     if isinstance(table, dict):
@@ -127,14 +127,22 @@ def read_source(origin: Origin, purpose: Purpose) -> ReadSource:
     with problems.gather():
         parts = read_table(table, keys, at)
     limits: dict[str, Limit] = {}
+    geometry: Geometry | None = None
     detector: Detector | None = None
     if parts is not None:
         with problems.gather():
             limits = _limits(parts.values.get("limits", {}), at / "limits")
         with problems.gather():
+            if parts.values.get("geometry"):
+                table_of = read_table(
+                    parts.values["geometry"], keys_of(tables.geometry, at), at / "geometry", files=files
+                )
+                parts.resolved["geometry"] = table_of.resolved
+                geometry = construct(tables.geometry, table_of.values, at / "geometry")
+        with problems.gather():
             made: Detector = construct(tables.detector, parts.values, at)
             known = calibration.checked(made.calibration, at / "calibration")
-            detector = replace(made, name=origin.name, limits=limits, calibration=known)
+            detector = replace(made, name=origin.name, limits=limits, calibration=known, geometry=geometry)
     entry = None
     raw = table.get("reader") if isinstance(table, dict) else None
     if purpose != "replay" and isinstance(raw, dict):

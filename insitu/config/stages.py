@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from insitu.config.document import At, Problems
 from insitu.config.roles import Entry, read_entry
 from insitu.config.schema import Files
-from insitu.types import KEY, Output
+from insitu.types import KEY, Detector, Output
 from insitu.units import did_you_mean
 
 if TYPE_CHECKING:
@@ -22,17 +22,22 @@ ROLE_NAMES = ("dark", "flat", "background", "reference")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a pipeline is made of. Calling it gives a fresh one: models and rules have seen nothing."""
+    """What a pipeline is made of. Calling it gives a fresh one: models and rules have seen nothing. `detectors` are
+    by source."""
 
     entries: Mapping[str, tuple[Entry, ...]]
     units: Mapping[str, str]
+    detectors: Mapping[str, Detector]
 
     def __call__(self) -> Pipeline:
         from insitu.pipeline import Pipeline
 
         return Pipeline(
-            prepares=[self._stage(e, e.make(name=e.name)) for e in self.entries["prepare"]],
-            extractors=[self._stage(e, make_extractor(e)) for e in self.entries["features"]],
+            prepares=[
+                self._stage(e, e.make(name=e.name, detector=detector_of(e, self.detectors)))
+                for e in self.entries["prepare"]
+            ],
+            extractors=[self._stage(e, make_extractor(e, self.detectors)) for e in self.entries["features"]],
             models=[self._stage(e, make_judge(e, self.units)) for e in self.entries["models"]],
             rules=[self._stage(e, make_judge(e, self.units)) for e in self.entries["rules"]],
         )
@@ -47,9 +52,17 @@ class Plan:
         return Stage(name=entry.name, call=call, source=entry.source, digest=digest)
 
 
-def make_extractor(entry: Entry) -> Any:
+def detector_of(entry: Entry, detectors: Mapping[str, Detector]) -> Detector | None:
+    """The detector whose frames an entry sees: that of its source, or the only one. None where several may be meant."""
+    if entry.source is not None:
+        return detectors.get(entry.source)
+    return next(iter(detectors.values())) if len(detectors) == 1 else None
+
+
+def make_extractor(entry: Entry, detectors: Mapping[str, Detector]) -> Any:
     """The extractor; its keys have the prefix that the recipe gives, or the factory's own."""
-    return entry.make(name=entry.own_name) if entry.own_name else entry.make()
+    detector = detector_of(entry, detectors)
+    return entry.make(name=entry.own_name, detector=detector) if entry.own_name else entry.make(detector=detector)
 
 
 def make_judge(entry: Entry, units: Mapping[str, str]) -> Any:
@@ -122,13 +135,15 @@ def _texts(value: Any) -> list[str]:
     return [v for v in several if isinstance(v, str)]
 
 
-def find_outputs(entries: Sequence[Entry], sources: Sequence[str], problems: Problems) -> dict[str, dict[str, Output]]:
+def find_outputs(
+    entries: Sequence[Entry], detectors: Mapping[str, Detector], problems: Problems
+) -> dict[str, dict[str, Output]]:
     """{source: {key: Output}} of all extractors, which are made for that. A key is given once per source."""
-    outputs: dict[str, dict[str, Output]] = {source: {} for source in sources}
+    outputs: dict[str, dict[str, Output]] = {source: {} for source in detectors}
     for entry in entries:
         with problems.gather():
-            promised = _promised(make_extractor(entry), entry)
-            for source in sources if entry.source is None else [entry.source] if entry.source in outputs else []:
+            promised = _promised(make_extractor(entry, detectors), entry)
+            for source in detectors if entry.source is None else [entry.source] if entry.source in outputs else []:
                 if clash := sorted(outputs[source].keys() & promised.keys()):
                     raise entry.at.wrong(
                         f"{', '.join(clash)} of source {source} is given by an entry before this one",

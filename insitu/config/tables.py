@@ -14,7 +14,7 @@ from insitu.config import values
 from insitu.config.settings import Acquire, Budget, Policy, ReferenceSpec
 from insitu.errors import ConfigError
 from insitu.sinks.policy import RESERVED, RUN_NAMES, ArrayRule
-from insitu.types import KEY, Detector, Feature, Limit
+from insitu.types import KEY, Detector, Feature, Flip, Geometry, Limit
 
 FORMAT = 1
 Rows = list[dict[str, Any]]
@@ -196,7 +196,7 @@ def detector(
     geometry: dict[str, Any] = {},  # noqa: B006
     assemble: dict[str, Any] = {},  # noqa: B006
 ) -> Detector:
-    """A detector file, without its `[reader]` and `[limits]`, which are read on their own."""
+    """A detector file, without its `[reader]`, `[geometry]` and `[limits]`, which are read on their own."""
     named(source, "source")
     for key, names in (("dims", dims), ("varying", varying), ("calibration", tuple(calibration))):
         for name in names:
@@ -222,6 +222,38 @@ def detector(
         timezone=values.timezone(timezone),
         saturation=values.in_unit(saturation, unit, "saturation"),
         calibration=calibration,
+    )
+
+
+def geometry(
+    *,
+    poni: Path | None = None,
+    flip: Flip = "none",
+    mask: Path | None = None,
+    dark: Path | None = None,
+    flat: Path | None = None,
+    polarization: float | Literal["none"] = 0.99,
+    solid_angle: bool = True,
+    low: float | Literal["none"] = 0.0,
+    calibrant: str = "",
+    rings: Path | None = None,
+) -> Geometry:
+    """`[geometry]`. What must be seen in every frame: a `calibrant` by its name, or `rings`, a file of d-spacings."""
+    if calibrant and rings is not None:
+        raise ConfigError("calibrant and rings are both given", where="rings", expected="one of them")
+    factor = None if isinstance(polarization, str) else polarization
+    if factor is not None and not -1.0 <= factor <= 1.0:
+        raise ConfigError(f"{factor:g} is no polarization factor", where="polarization", expected="-1 to 1")
+    return Geometry(
+        poni=poni,
+        flip=flip,
+        mask=mask,
+        dark=dark,
+        flat=flat,
+        polarization=factor,
+        solid_angle=solid_angle,
+        low=None if isinstance(low, str) else low,
+        calibrant=str(rings) if rings is not None else calibrant,
     )
 
 

@@ -44,7 +44,11 @@ def source_spec(detector: Detector, *, simulated: bool) -> SourceSpec:
     if simulated:
         attributes["simulated"] = True
     return SourceSpec(
-        codec=detector.codec, shard_frames=detector.shard_frames, varying=detector.varying, attributes=attributes
+        codec=detector.codec,
+        shard_frames=detector.shard_frames,
+        varying=detector.varying,
+        attributes=attributes,
+        geometry=folders.digest_geometry(detector.geometry) if detector.geometry else "",
     )
 
 

@@ -5,6 +5,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import orjson
 from insitu.config import Setup
 from insitu.errors import InsituError
 from insitu.run.environment import environment
-from insitu.store.canonical import digest_bytes
+from insitu.store.canonical import canonical, digest_bytes
 from insitu.store.files import Disk, refuse_network
 from insitu.store.recover import find_unsealed, recover
+from insitu.types import Geometry
 
 FORMAT = 1
 
@@ -60,6 +62,17 @@ def write_settings(setup: Setup, folder: Path, disk: Disk) -> dict[str, Any]:
         "environment": env["digest"],
         "files": {name: digest_bytes(data) for name, data in files.items() if name.startswith("files/")},
     }
+
+
+def digest_geometry(geometry: Geometry) -> str:
+    """One digest of where the pixels are: of the numbers, and of the files' contents (not of their places)."""
+    body = {
+        f.name: digest_bytes(value.read_bytes()) if isinstance(value, Path) else value
+        for f in fields(geometry)
+        if (value := getattr(geometry, f.name)) is not None
+    }
+    rings = Path(geometry.calibrant)
+    return digest_bytes(canonical({**body, "calibrant": rings.name if rings.is_absolute() else geometry.calibrant}))
 
 
 def open_body(setup: Setup, uid: str, digests: Mapping[str, Any], **more: Any) -> dict[str, Any]:
