@@ -26,6 +26,9 @@ def plot(
     against: Annotated[
         str, typer.Option("--against", metavar="KEY", help="Draw against this (temperature, ...) instead of time.")
     ] = "",
+    array: Annotated[
+        str, typer.Option("--map", metavar="KEY", help="Draw this array feature as the map instead of the frames.")
+    ] = "",
     source: Annotated[str, typer.Option(help="The source, where the run has several.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     data_root: DataRoot = DATA_ROOT,
@@ -35,7 +38,7 @@ def plot(
     from insitu.catalog import find_run
 
     path = find_run(run, data_root)
-    body = picture(path, output, features=features or (), against=against, source=source, force=force)
+    body = picture(path, output, features=features or (), against=against, array=array, source=source, force=force)
     answer(body, f"Drew run {body['run_uid']} into {output}.", as_json=as_json)
     return 0
 
@@ -46,6 +49,7 @@ def picture(
     *,
     features: Sequence[str] = (),
     against: str = "",
+    array: str = "",
     source: str = "",
     force: bool = False,
 ) -> dict[str, object]:
@@ -64,7 +68,7 @@ def picture(
     if output.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise UsageError(f"cannot draw into {output.name!r}", expected="a name that ends in .png, .pdf or .svg")
     with StoredRun(path) as run, origin(run) as raw:
-        series = collect(run, raw, source=source, patterns=features, against=against)
+        series = collect(run, raw, source=source, patterns=features, against=against, array=array)
     draw(series, output)
     return {
         "run_uid": series.uid,

@@ -1,7 +1,6 @@
 """What `insitu plot` draws, read from a stored run: a map of the patterns, traces of features, verdicts, decisions.
 
-The map is made no finer than a picture shows, or narrow peaks would come and go with its pixels: at most `MOST_POINTS`
-rows, each the highest of its points, and `MOST_FRAMES` frames, evenly chosen. Traces keep every record.
+The map holds at most `MOST_FRAMES` frames, evenly chosen. Traces keep every record.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from insitu.cli.waterfall import waterfall
 from insitu.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from insitu.store.runs import StoredRun
-    from insitu.types import Frame
 
 MOST_FRAMES = 1000
-MOST_POINTS = 400
 MOST_TRACES = 5
 
 
@@ -76,11 +74,18 @@ class Series:
 
 
 def collect(
-    run: StoredRun, raw: StoredRun, *, source: str = "", patterns: Sequence[str] = (), against: str = ""
+    run: StoredRun,
+    raw: StoredRun,
+    *,
+    source: str = "",
+    patterns: Sequence[str] = (),
+    against: str = "",
+    array: str = "",
 ) -> Series:
     """Reads what is to be drawn. `raw`: the run that holds the frames (the same one, unless it is derived).
     `patterns`: keys of features, `*` allowed; without any, those that were judged. `against`: a number that was
-    recorded with the frames (temperature, ...) to draw against instead of time."""
+    recorded with the frames (temperature, ...) to draw against instead of time. `array`: an array feature for the
+    map; without it the frames themselves, or, where those are images, the first curve that was made of them."""
     source = _source(raw, source)
     entries = [entry.body for entry in raw.entries("frame") if entry.body["source"] == source]
     if not entries:
@@ -93,7 +98,7 @@ def collect(
         known = ", ".join(sorted({key for e in raw.entries("frame") for key in e.body.get("context", {})})) or "none"
         raise UsageError(f"no frame carries {against!r}", where=str(run.path), expected=f"one of {known}")
     chosen = [entries[i] for i in _thin(len(entries), MOST_FRAMES)]
-    axis, values, label, unit = _map([raw.frame(source, body["seq"]) for body in chosen])
+    drawn = waterfall(run, raw, source, [body["seq"] for body in chosen], key=array)
     records = [r for r in run.records() if r["source"] == source and r.get("complete", True) and place(r) is not None]
     records.sort(key=place)
     opened, sealed = run.open_body(), run.seal_body() or {}
@@ -110,10 +115,10 @@ def collect(
         ended=sealed.get("ended", "not sealed"),
         reason=sealed.get("reason", ""),
         x=np.array([place(body) for body in chosen]),
-        axis=axis,
-        axis_label=label,
-        map=values,
-        unit=unit,
+        axis=drawn.axis,
+        axis_label=drawn.label,
+        map=drawn.values,
+        unit=drawn.unit,
         traces=_traces(records, place, patterns),
         labels=_labels(records, place),
         marks=_marks(records, place),
@@ -159,47 +164,6 @@ def _thin(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
-
-
-def _map(frames: Sequence[Frame]) -> tuple[np.ndarray, np.ndarray, str, str]:
-    """Axis, intensities (points, frames), label of the axis, unit of the intensities and how they were gathered.
-
-    Patterns on another axis than the first one are interpolated onto it; outside of their own range they are NaN.
-    """
-    first = frames[0]
-    axis, label = _axis(first)
-    edges = np.unique(np.linspace(0, len(axis), min(len(axis), MOST_POINTS) + 1).astype(int))[:-1]
-    sizes = np.diff([*edges, len(axis)])
-    columns = []
-    for frame in frames:
-        line = _line(frame)
-        own, _ = _axis(frame)
-        if len(own) != len(axis) or not np.array_equal(own, axis):
-            line = np.interp(axis, own, line, left=np.nan, right=np.nan)
-        columns.append(np.fmax.reduceat(line, edges))
-    unit = first.unit if isinstance(first.unit, str) else first.unit[0]
-    if len(edges) < len(axis):
-        unit += f", highest of {int(sizes.max())} points"
-    return np.add.reduceat(axis, edges) / sizes, np.array(columns).T, label, unit
-
-
-def _line(frame: Frame) -> np.ndarray:
-    """A frame as one line along its last dimension: images and channels are averaged over the others."""
-    data = np.asarray(frame.data, dtype=np.float64)
-    if frame.mask is not None:
-        data = np.where(frame.mask, np.nan, data)
-    return data.mean(axis=tuple(range(data.ndim - 1))) if data.ndim > 1 else data
-
-
-def _axis(frame: Frame) -> tuple[np.ndarray, str]:
-    """The axis of the last dimension and its label; the index where the frame carries none."""
-    name = frame.dims[-1]
-    found = frame.axes.get(name)
-    mean = " (mean over the other dimensions)" if frame.data.ndim > 1 else ""
-    if found is None or len(found.values) != frame.data.shape[-1]:
-        return np.arange(frame.data.shape[-1], dtype=np.float64), f"{name} (index){mean}"
-    unit = f" ({found.unit})" if found.unit else ""
-    return np.asarray(found.values, dtype=np.float64), f"{name}{unit}{mean}"
 
 
 def _traces(records: Sequence[Mapping[str, Any]], place: _Place, patterns: Sequence[str]) -> tuple[Trace, ...]:
