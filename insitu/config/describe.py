@@ -6,13 +6,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from insitu.config import leaving
 from insitu.config.settings import Setup, Source
 from insitu.config.stages import KINDS
-from insitu.sinks.documents import labels_of
-from insitu.sinks.policy import RUN_NAMES, matching
-from insitu.sinks.streams import array_rules, columns
-
-ALWAYS_LEAVES = ("run uid", "source names", "frame number and time", "counts", "decisions (action and rule)")
 
 
 def describe(setup: Setup) -> dict[str, Any]:
@@ -34,42 +30,9 @@ def describe(setup: Setup) -> dict[str, Any]:
         "references": recipe.get("references", []),
         "budget": recipe["budget"],
         "acquire": recipe["acquire"],
-        "leaves": leaves(setup),
+        "leaves": leaving.leaves(setup),
         "safe_state": recipe.get("safe_state", {}),
         "modes": _modes(setup),
-    }
-
-
-def leaves(setup: Setup) -> dict[str, Any]:
-    """What may leave the edge by the policy: every key of every document, from the code that makes the documents."""
-    policy, kafka = setup.policy, setup.kafka
-    start = {name: setup.metadata.get(name) for name in (*RUN_NAMES, *setup.metadata)}
-    streams: dict[str, dict[str, str]] = {}
-    for source in setup.sources:
-        d = source.detector
-        outputs, labels = setup.outputs[d.source], labels_of(policy, list(start), list(d.calibration))
-        context = {name: f.unit for name, f in d.calibration.items()}
-        keys = columns(policy, d.source, outputs, setup.models, labels, context).data_keys()
-        streams[d.source] = {key: described.get("units", described["dtype"]) for key, described in keys.items()}
-        for rule in array_rules(policy, outputs):
-            shape = f"{list(rule.shape)} {rule.dtype}, at most {rule.max_rate_hz:g} Hz"
-            streams[f"{d.source}-{rule.feature}"] = {"frame_seq": "integer", rule.feature: shape}
-    return {
-        "sent": bool(kafka),
-        "to": kafka.get("bootstrap", ""),
-        "topic": f"{kafka['beamline']}.bluesky.insitu.documents" if kafka else "",
-        "always": list(ALWAYS_LEAVES),
-        "features": {name: matching(policy.features, keys) for name, keys in setup.outputs.items()},
-        "streams": streams,
-        "start": {name: start[name] for name in policy.metadata if name in start},
-        "pseudonyms": {name: start.get(name) for name in policy.pseudonyms},
-        "calibration": sorted({k for s in setup.sources for k in s.detector.calibration if k in policy.metadata}),
-        "metadata": list(policy.metadata),
-        "reasons": policy.reasons,
-        "triage": policy.triage,
-        "max_rate": "" if policy.max_rate_hz is None else f"{policy.max_rate_hz:g} Hz",
-        "max_bytes": policy.max_bytes,
-        "max_ratio": policy.max_ratio,
     }
 
 
@@ -135,7 +98,7 @@ def _lines(d: Mapping[str, Any]) -> Iterator[str]:
     yield from _table("acquire", d["acquire"], "")
     yield from _table("safe", d["safe_state"], "")
     yield ""
-    yield from _leaving(d["leaves"])
+    yield from leaving.lines(d["leaves"])
     yield from (f"mode {mode:<6} {what}" for mode, what in d["modes"].items())
 
 
@@ -149,27 +112,6 @@ def _stages(kind: str, stages: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  {stage['use']}{name}{only}"
         for key, value in stage["parameters"].items():
             yield f"    {key} = {_value(value)}"
-
-
-def _leaving(leaving: Mapping[str, Any]) -> Iterator[str]:
-    where = f"to {leaving['to']}, topic {leaving['topic']}" if leaving["to"] else "into the outbox of the run"
-    yield f"may leave  {where}" if leaving["sent"] else "may leave  nothing: the recipe has no [kafka]. With it:"
-    yield f"  always   {', '.join(leaving['always'])}"
-    for name, value in leaving["start"].items():
-        yield f"  start    {name}{'' if value is None else f' = {_value(value)}'}"
-    for name in leaving["pseudonyms"]:
-        yield f"  start or label  {name}, as a keyed hash"
-    for name in leaving["calibration"]:
-        yield f"  calibration  {name}"
-    for stream, keys in leaving["streams"].items():
-        yield f"  events of {stream}: " + ", ".join(f"{key} ({unit or 'number'})" for key, unit in keys.items())
-    if leaving["reasons"]:
-        yield "  reasons  the sentences of rules, models and features"
-    if leaving["triage"]:
-        yield "  triage   of records that are judged normal only their number"
-    rate = f"{leaving['max_rate']} by frame time, " if leaving["max_rate"] else ""
-    ratio = "" if leaving["max_ratio"] is None else f", {leaving['max_ratio']:g} of the raw bytes"
-    yield f"  at most  {rate}{leaving['max_bytes']} bytes a document{ratio}"
 
 
 def _table(title: str, table: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from insitu import catalog
-from insitu.config import checks, tables
+from insitu.config import checks, leaving, tables
 from insitu.config.convert import convert
 from insitu.config.document import At, Document, Problems, read
 from insitu.config.overrides import Inputs, Override, apply, split
@@ -141,6 +141,10 @@ class _Loading:
             self._try(plan)
             models = [e.name for e in entries["models"]]
             checks.policy(policy, outputs, models, self.at / "policy", self.problems)
+            if self.purpose != "replay" and len(self.problems.found) == before:
+                readers, rules = [s.resolved["reader"]["use"] for s in sources], [e.name for e in entries["rules"]]
+                known = leaving.Known(detectors, readers, outputs, models, rules, metadata)
+                leaving.check(policy, known, self.at / "policy", self.problems)
         safe_state = self._safe_state(top.get("safe_state", {}), detectors if complete else None)
         if complete:
             checks.signals(entries["rules"], detectors, self.problems)
@@ -203,7 +207,7 @@ class _Loading:
         with self.problems.gather():
             keep = None if key == "kafka" else self.files
             parts: Table = read_table(table, keys_of(factory, self.at), self.at / key, files=keep)
-            self.resolved[key] = parts.resolved
+            self.resolved[key] = leaving.with_secrets(parts) if key == "kafka" else parts.resolved
             return construct(factory, parts.values, self.at / key)
         return {} if key == "kafka" else factory()
 
@@ -217,7 +221,7 @@ class _Loading:
                 with self.problems.gather():
                     values = read_table(row, keys_of(tables.array, at), at / "arrays" / i).values
                     rules.append(construct(tables.array, values, at / "arrays" / i))
-            self.resolved["policy"] = parts.resolved
+            self.resolved["policy"] = leaving.with_secrets(parts)
             made = replace(construct(tables.policy, parts.values, at), arrays=tuple(rules))
             key = parts.values.get("pseudonym_key")
             if key is not None and self.purpose != "replay":

@@ -143,19 +143,22 @@ def read_source(origin: Origin, purpose: Purpose, files: Files) -> ReadSource:
             made: Detector = construct(tables.detector, parts.values, at)
             known = calibration.checked(made.calibration, at / "calibration")
             detector = replace(made, name=origin.name, limits=limits, calibration=known, geometry=geometry)
-    entry = None
+    entry, joins = None, []
     raw = table.get("reader") if isinstance(table, dict) else None
     if purpose != "replay" and isinstance(raw, dict):
         with problems.gather():
             entry = _reader(raw, table, at, purpose)
+            joins = _joins(table.get("join", []), at / "join") if parts is not None else []
     if purpose == "check" and entry is not None and detector is not None and not entry.missing:
         with problems.gather():  # `run` makes it in a moment; `check` has to find out what it refuses
             entry.make(detector=detector, name=detector.name)
+            for values, place in joins:
+                construct(_join(), {**values, "detector": detector}, place)
     problems.stop()
     assert detector is not None and parts is not None  # noqa: PT018 - problems.stop has raised where one is not
     resolved = {**parts.resolved, "reader": dict(entry.resolved) if entry else parts.resolved["reader"]}
     simulated = bool(getattr(entry.factory, "simulated", False)) if entry else _says_simulated(resolved["reader"])
-    source = Source(detector=detector, reader=_make_reader(entry, detector, at))
+    source = Source(detector=detector, reader=_make_reader(entry, joins, detector, at))
     return ReadSource(name=origin.name, source=source, resolved=resolved, simulated=simulated, at=at)
 
 
@@ -210,13 +213,37 @@ def _refuse_input(raw: Mapping[str, Any], at: At) -> None:
         )
 
 
-def _make_reader(entry: Entry | None, detector: Detector, at: At) -> Callable[[], Reader]:
+def _join() -> Callable[..., Any]:
+    from insitu.readers.join import Join
+
+    return Join
+
+
+def _joins(rows: Sequence[Any], at: At) -> list[tuple[dict[str, Any], At]]:
+    """What `[[join]]` says of each log, and where it stands. A log of files must be there."""
+    problems, found = Problems(), []
+    keys = {k: v for k, v in keys_of(_join(), at).items() if k != "detector"} if rows else {}
+    for i, row in enumerate(rows):
+        with problems.gather():
+            found.append((read_table(row, keys, at / i).values, at / i))
+    problems.stop()
+    return found
+
+
+def _make_reader(
+    entry: Entry | None, joins: Sequence[tuple[dict[str, Any], At]], detector: Detector, at: At
+) -> Callable[[], Reader]:
     def make() -> Reader:
         if entry is None:
             raise UsageError("a stored run is not read from its instrument again", where=str(at))
         if entry.missing:
             raise UsageError("nothing says what to read", where=str(at), remedy="Say it with --input PATH")
-        return entry.make(detector=detector, name=detector.name)
+        reader = entry.make(detector=detector, name=detector.name)
+        if not joins:
+            return reader
+        from insitu.readers.join import Joined
+
+        return Joined(reader, [construct(_join(), {**values, "detector": detector}, place) for values, place in joins])
 
     return make
 

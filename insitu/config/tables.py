@@ -107,6 +107,9 @@ def policy(
     for key, value in (("max_rate", max_rate), ("max_bytes", max_bytes), ("max_ratio", max_ratio)):
         if value is not None:
             values.above_zero(value, key)
+    if max_ratio is not None and max_ratio > 1:
+        what = f"{max_ratio:g} would let more leave than there is"
+        raise ConfigError(what, where="max_ratio", expected="a share of the raw bytes, above 0 and at most 1")
     for name in context:
         named(name, "context")
     if both := sorted(set(metadata) & set(pseudonyms)):
@@ -195,8 +198,9 @@ def detector(
     limits: dict[str, dict[str, Any]] = {},  # noqa: B006
     geometry: dict[str, Any] = {},  # noqa: B006
     assemble: dict[str, Any] = {},  # noqa: B006
+    join: Rows = [],  # noqa: B006
 ) -> Detector:
-    """A detector file, without its `[reader]`, `[geometry]` and `[limits]`, which are read on their own."""
+    """A detector file, without its `[reader]`, `[geometry]`, `[[join]]` and `[limits]`, which are read on their own."""
     named(source, "source")
     for key, names in (("dims", dims), ("varying", varying), ("calibration", tuple(calibration))):
         for name in names:
