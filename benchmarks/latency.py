@@ -8,8 +8,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from benchmarks.sources import bench_setup
+from insitu.maths.latency import Latency
 from insitu.run import run
-from insitu.run.latency import Latency
 
 
 class Beside(threading.Thread):

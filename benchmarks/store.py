@@ -16,10 +16,10 @@ import numpy as np
 from benchmarks import store_peers as peers
 from benchmarks.timing import interleave, table
 from insitu.maths.aligned import aligned
+from insitu.maths.latency import Latency
 from insitu.run import ENCODERS
 from insitu.run.credit import Credit
 from insitu.run.intake import ENCODE_IN_POOL
-from insitu.run.latency import Latency
 from insitu.run.shared import Queued, Shared
 from insitu.run.storing import Storing
 from insitu.store.canonical import digest_array

@@ -246,7 +246,8 @@ class Geometry:
     `poni`: pyFAI's file. `flip`: done to the image `(y, x)` before the poni, the mask, dark and flat are used
     (`up_down` is `image[::-1]`). `mask`: an image or .npy, not 0 = ignore. `dark`, `flat`: images, subtracted and
     divided by. `polarization`: factor, -1 to 1, None for no correction. `low`: pixels below are no counts (gaps,
-    broken pixels). `calibrant`: rings that must be in every frame, by pyFAI's name or a file of d-spacings.
+    broken pixels); "auto" is 0 for whole numbers and no limit for others, None no limit. `calibrant`: rings that
+    must be in every frame, by pyFAI's name or a file of d-spacings.
     """
 
     poni: Path | None = None
@@ -256,7 +257,7 @@ class Geometry:
     flat: Path | None = None
     polarization: float | None = 0.99
     solid_angle: bool = True
-    low: float | None = 0.0
+    low: float | Literal["auto"] | None = "auto"
     calibrant: str = ""
 
 

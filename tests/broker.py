@@ -6,6 +6,7 @@ The jars are pinned by `tests/broker.sha256` and kept outside the repository, in
 """
 
 import argparse
+import gc
 import hashlib
 import os
 import shutil
@@ -15,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from tests.certificates import Authority
 
 VERSION = "4.1.1"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -33,7 +36,8 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 JAVA = ("-Xmx320m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 USER, PASSWORD = "insitu", "only-for-tests"
-"""The one account of the listener that asks for a password."""
+USERS = {USER: PASSWORD, "other": "also-only-for-tests"}
+"""Accounts of the listeners that ask for a password, by PLAIN and by SCRAM-SHA-512."""
 READY_S = 60.0
 
 
@@ -105,18 +109,23 @@ def answers(port: int, wait_s: float = 0.5) -> bool:
 @dataclass
 class Broker:
     """One node. `port`: plain; `behind`: plain, but it tells its clients to come to `proxy` (where a test may put a
-    proxy); `guarded`: wants `USER` and `PASSWORD`. `settings` are more lines of its configuration."""
+    proxy); `guarded`: wants one of `USERS`. Where an `authority` has signed for it, also `tls` (takes certificates of
+    clients) and `guarded_tls`. Who comes without a name may do everything. `settings`: more lines of its
+    configuration."""
 
     folder: Path
     settings: Sequence[str] = ()
     port: int = 0
+    authority: Authority | None = None
     process: subprocess.Popen[bytes] | None = None
     behind: int = field(init=False)
     proxy: int = field(init=False)
     guarded: int = field(init=False)
+    tls: int = field(init=False)
+    guarded_tls: int = field(init=False)
 
     def __post_init__(self) -> None:
-        plain, self._controller, self.behind, self.proxy, self.guarded = free_ports(5)
+        plain, self._controller, self.behind, self.proxy, self.guarded, self.tls, self.guarded_tls = free_ports(7)
         self.port = self.port or plain
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -124,15 +133,28 @@ class Broker:
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    def _guards(self, listener: str) -> Iterator[str]:
+        """How a listener asks for a password."""
+        prefix = f"listener.name.{listener.lower()}"
+        modules, users = "org.apache.kafka.common.security", "".join(f' user_{u}="{p}"' for u, p in USERS.items())
+        yield f"{prefix}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512"
+        yield f"{prefix}.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required{users};"
+        yield f"{prefix}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;"
+
+    def _certificates(self) -> Iterator[str]:
+        if self.authority is not None:
+            yield from ("ssl.keystore.type=PEM", f"ssl.keystore.location={self.authority.issue('broker')}")
+            yield from ("ssl.truststore.type=PEM", f"ssl.truststore.location={self.authority.ca}")
+            yield "ssl.client.auth=requested"
+
     def _properties(self) -> Path:
-        jaas = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
         here = {"PLAINTEXT": self.port, "BEHIND": self.behind, "GUARDED": self.guarded}
+        if self.authority is not None:
+            here |= {"TLS": self.tls, "GUARDEDTLS": self.guarded_tls}
         protocols = {
-            "PLAINTEXT": "PLAINTEXT",
-            "BEHIND": "PLAINTEXT",
-            "GUARDED": "SASL_PLAINTEXT",
-            "CONTROLLER": "PLAINTEXT",
-        }
+            "PLAINTEXT": "PLAINTEXT", "BEHIND": "PLAINTEXT", "GUARDED": "SASL_PLAINTEXT", "TLS": "SSL",
+            "GUARDEDTLS": "SASL_SSL", "CONTROLLER": "PLAINTEXT",
+        }  # fmt: skip
         listening, told = {**here, "CONTROLLER": self._controller}, {**here, "BEHIND": self.proxy}
         lines = (
             "process.roles=broker,controller", "node.id=1",
@@ -141,8 +163,7 @@ class Broker:
             "advertised.listeners=" + ",".join(f"{k}://127.0.0.1:{v}" for k, v in told.items()),
             "listener.security.protocol.map=" + ",".join(f"{k}:{v}" for k, v in protocols.items()),
             "inter.broker.listener.name=PLAINTEXT",
-            "listener.name.guarded.sasl.enabled.mechanisms=PLAIN",
-            f"listener.name.guarded.plain.sasl.jaas.config={jaas}",
+            *self._guards("GUARDED"), *self._guards("GUARDEDTLS"), *self._certificates(),
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users=User:ANONYMOUS", "allow.everyone.if.no.acl.found=true",
             f"log.dirs={self.folder / 'data'}",
@@ -166,8 +187,10 @@ class Broker:
         properties = self._properties()
         with (self.folder / "broker.log").open("ab") as log:
             if not (self.folder / "data").exists():
-                format_ = ("kafka.tools.StorageTool", "format", "-t", "insitu-tests-0000000000", "-c", str(properties))
-                subprocess.run(self._java(*format_), stdout=log, stderr=log, timeout=READY_S, check=True)
+                scram = [f"--add-scram=SCRAM-SHA-512=[name={u},password={p}]" for u, p in USERS.items()]
+                format_ = ("format", "-t", "insitu-tests-0000000000", "-c", str(properties))
+                command = self._java("kafka.tools.StorageTool", *format_, *scram)
+                subprocess.run(command, stdout=log, stderr=log, timeout=READY_S, check=True)
             self.process = subprocess.Popen(self._java("kafka.Kafka", str(properties)), stdout=log, stderr=log)
         try:
             self._await_ready()
@@ -193,6 +216,9 @@ class Broker:
         try:
             consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000)
         except KafkaError:
+            with warnings.catch_warnings():  # of the sockets that kafka-python leaves behind
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
             return False
         consumer.close()
         return True
@@ -222,50 +248,6 @@ class Broker:
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None, "this broker does not run"
         self.process.send_signal(number)
-
-
-def end_offset(bootstrap: str, topic: str) -> int:
-    """How many messages the broker says the topic holds, over all partitions (0 where there is no such topic)."""
-    consumer = _consumer(bootstrap)
-    try:
-        partitions = consumer.partitions_for_topic(topic)
-        from kafka import TopicPartition
-
-        places = [TopicPartition(topic, p) for p in sorted(partitions or ())]
-        return sum(consumer.end_offsets(places).values()) if places else 0
-    finally:
-        consumer.close()
-
-
-def messages(bootstrap: str, topic: str, wait_s: float = 30.0) -> list[Any]:
-    """Every message that the topic holds now, in order within its partition."""
-    from kafka import TopicPartition
-
-    consumer = _consumer(bootstrap)
-    try:
-        places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
-        if not places:
-            return []
-        ends = consumer.end_offsets(places)
-        consumer.assign(places)
-        consumer.seek_to_beginning(*places)
-        found: list[Any] = []
-        until = time.monotonic() + wait_s
-        while any(consumer.position(p) < ends[p] for p in places):
-            assert time.monotonic() < until, f"{len(found)} of {sum(ends.values())} messages read"
-            for batch in consumer.poll(500).values():
-                found.extend(batch)
-        return found
-    finally:
-        consumer.close()
-
-
-def _consumer(bootstrap: str) -> Any:
-    from kafka import KafkaConsumer
-
-    return KafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, group_id=None, allow_auto_create_topics=False
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -77,8 +77,9 @@ def test_every_declared_dependency_is_locked_within_its_range() -> None:
 
     table = project()
     declared = table["project"]["dependencies"] + table["dependency-groups"]["build"]
-    plot, dev = (table["project"]["optional-dependencies"][extra] for extra in ("plot", "dev"))
-    for name, texts in ((LOCKS[0], declared + plot), (LOCKS[1], declared + plot + dev)):
+    extras = table["project"]["optional-dependencies"]
+    plot, everything = extras["plot"], [text for texts in extras.values() for text in texts]
+    for name, texts in ((LOCKS[0], declared + plot), (LOCKS[1], declared + everything)):
         versions = locked(name)
         for requirement in map(Requirement, texts):
             if requirement.name != "insitu":
@@ -102,7 +103,8 @@ def test_whatever_insitu_imports_is_declared() -> None:
     from packaging.utils import canonicalize_name
 
     table = project()["project"]
-    texts = table["dependencies"] + table["optional-dependencies"]["plot"]
+    extras = [text for name, texts in table["optional-dependencies"].items() if name != "dev" for text in texts]
+    texts = table["dependencies"] + extras
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
     distributions = packages_distributions()
     missing = {

@@ -16,7 +16,8 @@ WHY = {
     "reference": "their frames are references, which are not judged",
     "provisional": "their frames were not complete yet",
     "shape": "shape or dtype is not the one allowed",
-    "in_all": "by the policy (the run was killed: the reasons were not written down)",
+    "in_all": "by the policy (the run was killed, and its recipe could not be read to find out why)",
+    "unknown": "of something that this version does not know (the run was killed)",
 }
 
 

@@ -11,7 +11,7 @@ import typer
 
 from insitu.cli.options import AsJson, recipes
 from insitu.cli.say import answer
-from insitu.errors import UsageError
+from insitu.errors import ConfigError, UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -57,8 +57,10 @@ def init(
         files, recipe = {Path("pipelines", f"{wish.name}.toml"): _recipe(wish)}, wish.name
         files[Path("detectors", f"{wish.name}.toml")] = _detector(wish)
     written = _write(folder, files)
-    _try(folder / "pipelines" / f"{recipe}.toml")
+    missing = _try(folder / "pipelines" / f"{recipe}.toml", copied=bool(copy))
     body = {"recipe": recipe, "written": [str(path) for path in written]}
+    if missing:
+        body["missing"] = missing
     answer(body, _text(body), as_json=as_json)
     return 0
 
@@ -247,15 +249,24 @@ def _write(folder: Path, files: dict[Path, str]) -> list[Path]:
     return list(paths)
 
 
-def _try(recipe: Path) -> None:
-    """What was written must load: a wrong unit in an answer is told now."""
+def _try(recipe: Path, *, copied: bool) -> str:
+    """What was written must load: a wrong unit in an answer is told now. A shipped recipe is right, but may need a
+    file that only its user has: what it lacks is told then."""
     from insitu.config import load
 
-    load(recipe, purpose="check")
+    try:
+        load(recipe, purpose="check")
+    except ConfigError as lacking:
+        if not copied:
+            raise
+        return str(lacking.problems[0])
+    return ""
 
 
 def _text(body: dict[str, Any]) -> str:
     lines = [f"Wrote {path}" for path in body["written"]]
+    if "missing" in body:
+        lines.append(f"Before it can run: {body['missing']}")
     lines.append(
         f"Look at them, then: insitu check {body['recipe']}   and   insitu run {body['recipe']} --input FOLDER"
     )

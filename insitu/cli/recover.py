@@ -20,11 +20,12 @@ def recover(
 ) -> int:
     """Seal runs that were killed: rebuild their views, cut what was never acknowledged. May be repeated."""
     from insitu.catalog import find_run
+    from insitu.run.egress import recounted
     from insitu.store.recover import find_unsealed
     from insitu.store.recover import recover as mend
 
     paths = [find_run(run, data_root)] if run else find_unsealed(data_root)
-    found = [mend(path) for path in paths]
+    found = [mend(path, recount=recounted) for path in paths]
     text = "\n".join(map(told, found)) if found else f"No run under {data_root.resolve()} needs to be recovered."
     answer({"recovered": found}, text, as_json=as_json)
     return 0

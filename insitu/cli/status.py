@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from insitu.cli.live import said
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Run
-from insitu.cli.say import answer, clock, quantity, table, trouble
+from insitu.cli.say import answer, clock, quantity, span, table, trouble
 from insitu.cli.why import about
 
 if TYPE_CHECKING:
@@ -45,20 +45,25 @@ def state(run: StoredRun) -> str:
 
 
 def standing(run: StoredRun) -> dict[str, Any]:
-    """Keys: run, state, frames, analysis, decisions, last (newest record), last_action (last that was not CONTINUE)."""
+    """Keys: run, state, frames, analysis, decisions, latency_ms {net}, outbox {waiting, problem} (None without one),
+    last (newest record), last_action (last that was not CONTINUE)."""
+    from insitu.sinks.sent import Outbox, read_sent
+
     last: dict[str, Any] | None = None
     action: dict[str, Any] | None = None
     for record in run.records():
         last = record
         if record["decision"]["action"] != "CONTINUE":
             action = {**record["decision"], "n": record["n"], "source": record["source"], "seq": record["seq"]}
-    counts = run.counts()
+    counts, sent, offered = run.counts(), read_sent(run.path), Outbox(run.path).last()[0]
     return {
         "run": about(run),
         "state": state(run),
         "frames": counts["frames"],
         "analysis": counts["analysis"],
         "decisions": counts["decisions"],
+        "latency_ms": {"net": sent.latency_ms()},
+        "outbox": {"waiting": offered - sent.oid, "problem": sent.problem} if offered else None,
         "last": last,
         "last_action": action,
     }
@@ -67,6 +72,14 @@ def standing(run: StoredRun) -> dict[str, Any]:
 def _derived(run: Mapping[str, Any]) -> str:
     """A derived run has no frames of its own."""
     return f"; its frames are those of run {run['derived_from']}" if run["derived_from"] else ""
+
+
+def _sending(body: Mapping[str, Any]) -> str:
+    """What the broker has not acknowledged, why, and how long an acknowledgement took."""
+    outbox, net = body["outbox"], body["latency_ms"]["net"]
+    problem = f": {outbox['problem']}" if outbox["problem"] else ""
+    took = f"; decision to broker: median {span(net['p50'] / 1e3)}, longest {span(net['max'] / 1e3)}" if net else ""
+    return f"{outbox['waiting']:,} documents waiting{problem}{took}"
 
 
 def _text(body: Mapping[str, Any]) -> str:
@@ -83,6 +96,8 @@ def _text(body: Mapping[str, Any]) -> str:
         ("trouble", trouble(frames, analysis) or "none"),
         ("decisions", ", ".join(f"{n:,} {name}" for name, n in body["decisions"].items()) or "none"),
     ]
+    if body["outbox"]:
+        rows.append(("outbox", _sending(body)))
     if body["last_action"]:
         rows.append(("last action", said(body["last_action"])))
     if last:

@@ -13,6 +13,7 @@ from insitu.types import Feature
 
 KNOWN: dict[str, tuple[str, bool]] = {
     "wavelength": ("angstrom", True),
+    "wavelength2": ("angstrom", True),
     "temperature": ("K", True),
     "energy": ("keV", False),
     "distance": ("m", False),

@@ -28,7 +28,8 @@ COMMON_LABELS = ("file", "sample", "title")
 
 
 class Known(NamedTuple):
-    """What is known of a run before it begins. `readers`: the `use` of every source; `rules`: their names."""
+    """What is known of a run before it begins. `readers`: the `use` of every source; `rules`: their names; `security`:
+    the file of the broker's secrets."""
 
     detectors: Sequence[Detector]
     readers: Sequence[str]
@@ -36,6 +37,7 @@ class Known(NamedTuple):
     models: Sequence[str]
     rules: Sequence[str]
     metadata: Mapping[str, str]
+    security: Path | None
 
 
 def with_secrets(parts: Table) -> dict[str, Any]:
@@ -44,8 +46,14 @@ def with_secrets(parts: Table) -> dict[str, Any]:
     return {**parts.resolved, **paths}
 
 
-def check(policy: Policy, known: Known, at: At, problems: Problems) -> None:
-    """Refuse names that nothing has, and a ceiling of bytes under which nothing could leave."""
+def check(policy: Policy, known: Known, recipe: At, problems: Problems) -> None:
+    """Refuse names that nothing has, a ceiling of bytes under which nothing could leave, and secrets that are not
+    there."""
+    at = recipe / "policy"
+    if known.security is not None and not known.security.is_file():
+        remedy = "A relative name is looked up beside the recipe"
+        place = recipe / "kafka" / "security"
+        problems.add(place.wrong(f"there is no file {known.security}", expected="a file with secrets", remedy=remedy))
     calibrations = {d.source: d.calibration for d in known.detectors}
     numbers = {name for found in calibrations.values() for name in found}
     texts = {**dict.fromkeys(RUN_NAMES, ""), **known.metadata}
@@ -185,6 +193,8 @@ def _source(source: str, leaving: Mapping[str, Any]) -> Iterator[str]:
     if leaving["sent"]:
         for name, of in groups.items():
             yield from _wrapped(f"    {name:<9} ", [f"{key} ({keys[key] or 'number'})" for key in of])
+    elif named := leaving["features"][source]:
+        yield from _wrapped("    features  ", [f"{key} ({keys[key] or 'number'})" for key in named])
 
 
 def _groups(source: str, leaving: Mapping[str, Any]) -> dict[str, list[str]]:

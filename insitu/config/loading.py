@@ -143,8 +143,9 @@ class _Loading:
             checks.policy(policy, outputs, models, self.at / "policy", self.problems)
             if self.purpose != "replay" and len(self.problems.found) == before:
                 readers, rules = [s.resolved["reader"]["use"] for s in sources], [e.name for e in entries["rules"]]
-                known = leaving.Known(detectors, readers, outputs, models, rules, metadata)
-                leaving.check(policy, known, self.at / "policy", self.problems)
+                secrets = made["kafka"].get("security")
+                known = leaving.Known(detectors, readers, outputs, models, rules, metadata, secrets)
+                leaving.check(policy, known, self.at, self.problems)
         safe_state = self._safe_state(top.get("safe_state", {}), detectors if complete else None)
         if complete:
             checks.signals(entries["rules"], detectors, self.problems)

@@ -238,7 +238,7 @@ def geometry(
     flat: Path | None = None,
     polarization: float | Literal["none"] = 0.99,
     solid_angle: bool = True,
-    low: float | Literal["none"] = 0.0,
+    low: float | Literal["auto", "none"] = "auto",
     calibrant: str = "",
     rings: Path | None = None,
 ) -> Geometry:
@@ -256,7 +256,7 @@ def geometry(
         flat=flat,
         polarization=factor,
         solid_angle=solid_angle,
-        low=None if isinstance(low, str) else low,
+        low=None if low == "none" else low,
         calibrant=str(rings) if rings is not None else calibrant,
     )
 

@@ -1,7 +1,19 @@
 """Features: a frame to numbers with units. Short names for `use` in a recipe's `[[features]]`."""
 
 FEATURES = {
+    "image.pixels": "insitu.features.image:Pixels",
     "prepared": "insitu.features.prepared:Prepared",
     "totals": "insitu.features.totals:Totals",
+    "xafs.combination": "insitu.features.xafs_combination:Combination",
+    "xafs.edge": "insitu.features.xafs_edge:EdgeFeatures",
+    "xafs.exafs": "insitu.features.xafs_exafs:Exafs",
+    "xafs.foil": "insitu.features.xafs_foil:Foil",
+    "xafs.quality": "insitu.features.xafs_quality:Quality",
+    "xmcd": "insitu.features.xmcd:Xmcd",
+    "xrd.cell": "insitu.features.xrd_cell:Cell",
+    "xrd.pair": "insitu.features.xrd_pair:Pair",
     "xrd.peaks": "insitu.features.xrd:Peaks",
+    "xrd.phases": "insitu.features.xrd_phases:Phases",
+    "xrd.rings": "insitu.features.rings:Rings",
+    "xrd.size_strain": "insitu.features.xrd_size:SizeStrain",
 }

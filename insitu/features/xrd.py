@@ -8,40 +8,41 @@ Three ways to say which peaks:
 - automatic in a `reference` pattern (a declared reference, or a frame with role "reference"): its peaks give the
   windows for every frame, so peak2 stays peak2; `n_peaks` is how many the reference has.
 
-A peak is measured by one pseudo-Voigt on a straight background (`maths.fit_peak`) or by moments (`maths.moments`).
+A peak is measured by one pseudo-Voigt on a straight background (`maths.fit_batch`) or by moments (`maths.moments`).
+Windows that overlap without one holding the other, and neighbours that stand on each other's feet, are fitted together.
+Where the radiation is a K-alpha doublet each peak is one, and its numbers are those of K-alpha1.
 Uncertainties: from the frame's sigma; else Poisson, where the unit is counts; else from the residuals.
 What cannot be measured is a feature without value that says why.
 """
 
-import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 
 from insitu.errors import ConfigError
+from insitu.features.xrd_pattern import (
+    AXIS_UNITS,
+    Pattern,
+    Window,
+    at_least,
+    chosen,
+    points_of,
+    radiation,
+    usable_points,
+)
 from insitu.maths import find_peaks as finding
 from insitu.maths import fit_peak as fitting
+from insitu.maths.find_peaks import Around
+from insitu.maths.fit_batch import Batch, Doublet, fit_windows
+from insitu.maths.fit_kernel import NOT_CONVERGED, SINGULAR
 from insitu.maths.fit_peak import PeakEstimate
 from insitu.maths.moments import peak_moments
-from insitu.maths.noise import saturated, search_sigma
-from insitu.maths.pattern import pattern_axis, unusable
-from insitu.types import KEY, Feature, Frame, Output, References
+from insitu.maths.noise import search_sigma
+from insitu.maths.pattern import unusable
+from insitu.types import KEY, Detector, Feature, Frame, Output, References
 
-AXIS_UNITS = {"two_theta": "deg", "q": "1/angstrom", "d": "angstrom"}
 QUANTITIES = ("position", "height", "width", "area")
-
-Window = tuple[float, float]
-
-
-class _Pattern(NamedTuple):
-    """The points of a frame that may be used, all `(n,)`; `sigma` None where only the residuals can tell."""
-
-    x: np.ndarray
-    y: np.ndarray
-    sigma: np.ndarray | None
-    full: np.ndarray | None
-    poisson: bool
 
 
 class Peaks:
@@ -52,6 +53,11 @@ class Peaks:
     search also least prominence over the point's uncertainty. `min_prominence`: least prominence in the unit of the
     data. `saturation`: level from which a raw point is saturated, else the largest number of an integer type (a
     prepare step that changes the data is to be given it instead: it marks the points). `unit`: what the data are in.
+
+    `doublet`: K-alpha1 with K-alpha2; left out, where `wavelengths` (angstrom) or the detector's calibration
+    (`wavelength` and `wavelength2`) name two. `ratio`: intensity of K-alpha2 over K-alpha1, fitted with `fit_ratio`.
+    `overlap`: peaks whose windows overlap fitted together, or each apart. `eta`, `chi2`: also give `peak1_eta`, the
+    Lorentzian part, and `peak1_chi2`, the reduced chi-squared of the fit.
     """
 
     def __init__(
@@ -65,21 +71,35 @@ class Peaks:
         max_peaks: int = 5,
         reference: str | None = None,
         method: Literal["fit", "moment"] = "fit",
+        overlap: Literal["together", "apart"] = "together",
+        doublet: bool | None = None,
+        wavelengths: tuple[Annotated[float, "angstrom"], Annotated[float, "angstrom"]] | None = None,
+        ratio: float = 0.5,
+        fit_ratio: bool = False,
+        eta: bool = False,
+        chi2: bool = False,
         min_significance: float = 5.0,
         min_prominence: float = 0.0,
         saturation: float | None = None,
         unit: str = "counts",
+        detector: Detector | None = None,
     ) -> None:
         if not KEY.fullmatch(name):
             raise ConfigError(f"{name!r} cannot begin a key", where="name", expected="a-z, then a-z, 0-9 or _")
         given = {"two_theta": ("windows", windows), "q": ("windows_q", windows_q), "d": ("windows_d", windows_d)}
-        self.axis, self.windows = _chosen(given, axis)
+        self.axis, self.windows = chosen(given, axis)
         self.axis_unit = AXIS_UNITS[self.axis]
         self.name, self.unit, self.reference = name, unit, reference
         self.saturation, self.min_prominence = saturation, float(min_prominence)
-        self.min_significance = _at_least("min_significance", min_significance, 1.0)
-        self.measure = {"fit": fitting.fit_peak, "moment": peak_moments}[method]
-        self.count = int(_at_least("max_peaks", max_peaks, 1)) if self.windows is None else len(self.windows)
+        self.min_significance = at_least("min_significance", min_significance, 1.0)
+        self.method, self.together = method, overlap == "together"
+        if method == "moment" and (doublet or fit_ratio or eta or chi2):
+            key = "doublet" if doublet else "fit_ratio" if fit_ratio else "eta" if eta else "chi2"
+            raise ConfigError(f"moments have no {key}", where=key, expected='method = "fit" beside it')
+        wanted = False if method == "moment" else doublet
+        self.radiation = radiation(wanted, wavelengths, ratio, fit_ratio, self.axis, detector)
+        self.also = (*(("eta",) if eta else ()), *(("chi2",) if chi2 else ()))
+        self.count = int(at_least("max_peaks", max_peaks, 1)) if self.windows is None else len(self.windows)
         if reference is not None and (self.windows is not None or self.axis == "d"):
             raise ConfigError(
                 "a reference serves automatic peaks over two_theta or q",
@@ -93,86 +113,108 @@ class Peaks:
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
         """All declared features of one frame."""
         try:
-            pattern = self._pattern(frame)
+            pattern = usable_points(frame, self.axis, self.unit, self.saturation)
         except ValueError as e:
             return self._without(str(e))
+        lines = self.radiation.lines(frame)
+        if isinstance(lines, str):
+            return self._without(lines)
         if self.windows is not None:
-            return self._in_windows(pattern, self.windows)
+            return self._in_windows(pattern, overlapping(self.windows), lines)
         if self.reference is None:
-            return self._automatic(pattern, pattern)
+            return self._automatic(pattern, pattern, lines)
         reference = self._reference(pattern, frame, refs, self.reference)
         if isinstance(reference, str):
             return self._without(reference)
-        return self._automatic(pattern, reference)
+        return self._automatic(pattern, reference, lines)
 
     def _declare(self) -> dict[str, Output]:
         """Keys and units. A fit repeats to rounding errors; 1e-6 leaves room for another processor's exp()."""
         area = f"{self.unit} {self.axis_unit}" if "/" not in self.axis_unit else f"{self.unit}/angstrom"
-        units = (self.axis_unit, self.unit, self.axis_unit, area)
+        units = dict(zip(QUANTITIES, (self.axis_unit, self.unit, self.axis_unit, area), strict=True))
+        units |= dict.fromkeys(self.also, "")
         outputs = {
-            f"{self.name}{k}_{what}": Output(unit=unit, rtol=1e-6)
+            f"{self.name}{k}_{what}": Output(unit=unit, rtol=1e-6, atol=1e-6 if what == "eta" else 0.0)
             for k in range(1, self.count + 1)
-            for what, unit in zip(QUANTITIES, units, strict=True)
+            for what, unit in units.items()
         }
         return outputs if self.windows is not None else {**outputs, f"n_{self.name}s": Output(unit="", rtol=0.0)}
 
-    def _pattern(self, frame: Frame) -> _Pattern:
-        """The usable points; ValueError with a sentence for people where the frame is not what the recipe says."""
-        x = pattern_axis(frame, self.axis, self.axis_unit)
-        if frame.unit != self.unit:
-            raise ValueError(f'the data are in {frame.unit!r}, the recipe says unit = "{self.unit}"')
-        sigma = None if frame.sigma is None else np.asarray(frame.sigma, dtype=np.float64)
-        full = saturated(frame, self.saturation)
-        if frame.mask is None:
-            return _Pattern(x, frame.data, sigma, full, self.unit == "counts")
-        seen = ~np.asarray(frame.mask, dtype=bool)
-        return _Pattern(
-            x[seen],
-            frame.data[seen],
-            None if sigma is None else sigma[seen],
-            None if full is None else full[seen],
-            self.unit == "counts",
-        )
-
-    def _in_windows(self, pattern: _Pattern, windows: Sequence[Window]) -> dict[str, Feature]:
-        """Four features for each window."""
+    def _in_windows(self, pattern: Pattern, windows: Sequence[Around], lines: Doublet | None) -> dict[str, Feature]:
+        """The features of the peaks that are asked for, numbered in the order of their windows."""
+        points = [points_of(pattern, (w.low, w.high), self.axis_unit) for w in windows]
+        if self.method == "moment":
+            estimates = [at if isinstance(at, str) else self._moments(pattern, *at) for at in points]
+        else:
+            estimates = self._fits(pattern, windows, points, lines)
+        asked = [(w, found) for w, found in zip(windows, estimates, strict=True) if w.asked]
         features: dict[str, Feature] = {}
-        for k, window in enumerate(windows, 1):
-            features.update(self._named(k, self._estimate(pattern, window), window))
+        for k, (window, found) in enumerate(asked, 1):
+            peak = fitting.no_estimate(found) if isinstance(found, str) else found
+            features.update(self._named(k, peak, (window.low, window.high)))
         return features
 
-    def _estimate(self, pattern: _Pattern, window: Window) -> PeakEstimate:
-        """The peak in one window, or why there is none."""
-        x, (low, high) = pattern.x, window
-        if x.size < 2:
-            return fitting.no_estimate(f"only {x.size} points are not masked")
-        step = (x[-1] - x[0]) / (x.size - 1)
-        if low < x[0] - step or high > x[-1] + step:
-            return fitting.no_estimate(f"no full data (the pattern covers {x[0]:g} to {x[-1]:g} {self.axis_unit})")
-        first, last = int(np.searchsorted(x, low, "left")), int(np.searchsorted(x, high, "right"))
-        y = np.array(pattern.y[first:last], dtype=np.float64)
-        if why := unusable(y):
-            return fitting.no_estimate(why)
-        if pattern.full is not None and (full := int(np.count_nonzero(pattern.full[first:last]))):
-            return fitting.no_estimate(f"saturated: {full} of {y.size} points")
+    def _moments(self, pattern: Pattern, first: int, last: int) -> PeakEstimate:
+        """The peak in `first:last` by its moments."""
         sigma = None if pattern.sigma is None else pattern.sigma[first:last]
-        if sigma is not None and np.isnan(sigma).any():
-            return fitting.no_estimate("a standard uncertainty is not a number")
-        return self.measure(x[first:last], y, sigma, poisson=pattern.poisson, min_significance=self.min_significance)
+        x, y = pattern.x[first:last], pattern.y[first:last]
+        return peak_moments(x, y, sigma, poisson=pattern.poisson, min_significance=self.min_significance)
+
+    def _fits(
+        self,
+        pattern: Pattern,
+        windows: Sequence[Around],
+        points: Sequence[tuple[int, int] | str],
+        lines: Doublet | None,
+    ) -> list[PeakEstimate | str]:
+        """The fitted peak of each window, or why there is none. A peak whose neighbour cannot be used is fitted apart,
+        and so are automatic neighbours whose common fit fails: their windows end half way between them."""
+        estimates: list[PeakEstimate | str] = [at if isinstance(at, str) else "" for at in points]
+        lost = {w.group for w, at in zip(windows, points, strict=True) if isinstance(at, str)}
+        ready = [(k, *at) for k, at in enumerate(points) if not isinstance(at, str)]
+        alone = [(k, i, j) for k, i, j in ready if not self.together or windows[k].group in lost]
+        joined = sorted(set(ready) - set(alone), key=lambda one: (windows[one[0]].group, one[1]))
+        batch, found = self._batch(pattern, joined, [windows[k].group for k, _, _ in joined], lines)
+        for (k, i, j), status, together, estimate in zip(joined, batch.status, batch.together, found, strict=True):
+            estimates[k] = estimate
+            if self.windows is None and together > 1 and status in (NOT_CONVERGED, SINGULAR):
+                alone.append((k, i, j))
+        _, found = self._batch(pattern, alone, range(len(alone)), lines)
+        for (k, _, _), estimate in zip(alone, found, strict=True):
+            estimates[k] = estimate
+        return estimates
+
+    def _batch(
+        self, pattern: Pattern, which: Sequence[tuple[int, int, int]], group: Sequence[int], lines: Doublet | None
+    ) -> tuple[Batch, list[PeakEstimate]]:
+        """Windows (number, first point, one after the last) fitted in one call."""
+        batch = fit_windows(
+            pattern.x,
+            pattern.y,
+            pattern.sigma,
+            [first for _, first, _ in which],
+            [last for _, _, last in which],
+            group=group,
+            poisson=pattern.poisson,
+            min_significance=self.min_significance,
+            doublet=lines,
+        )
+        return batch, fitting.estimates(batch, self.min_significance)
 
     def _named(self, k: int, peak: PeakEstimate, window: Window) -> dict[str, Feature]:
-        """The four features of peak `k`."""
-        keys = [f"{self.name}{k}_{what}" for what in QUANTITIES]
+        """The features of peak `k`."""
+        keys = [f"{self.name}{k}_{what}" for what in (*QUANTITIES, *self.also)]
         if peak.why:
             why = f"{peak.why} in {window[0]:g} to {window[1]:g} {self.axis_unit}"
             return {key: Feature(None, self.outputs[key].unit, why=why) for key in keys}
-        values = (peak.position, peak.height, peak.fwhm, peak.area)
+        also = {"eta": (peak.eta, peak.eta_sigma), "chi2": (peak.chi2_reduced, None)}
+        values = (peak.position, peak.height, peak.fwhm, peak.area, *(also[what] for what in self.also))
         return {
             key: Feature(value, self.outputs[key].unit, sigma=sigma)
             for key, (value, sigma) in zip(keys, values, strict=True)
         }
 
-    def _automatic(self, pattern: _Pattern, where: _Pattern) -> dict[str, Feature]:
+    def _automatic(self, pattern: Pattern, where: Pattern, lines: Doublet | None) -> dict[str, Feature]:
         """The peaks of this pattern, in windows around the most prominent peaks of `where`, and how many that has."""
         y = np.array(where.y, dtype=np.float64)
         if y.size < fitting.FEWEST_POINTS:
@@ -185,8 +227,8 @@ class Peaks:
             min_significance=self.min_significance,
             min_prominence=self.min_prominence,
         )
-        windows = finding.windows_around(pattern.x, found, self.count)
-        return self._numbered(self._in_windows(pattern, windows), found.top.size)
+        windows = finding.groups_around(pattern.x, found, self.count)
+        return self._numbered(self._in_windows(pattern, windows, lines), found.top.size)
 
     def _without(self, why: str) -> dict[str, Feature]:
         """No numbers at all, and why."""
@@ -201,7 +243,7 @@ class Peaks:
         features[f"n_{self.name}s"] = Feature(total, "")
         return {key: features[key] for key in self.outputs}
 
-    def _reference(self, pattern: _Pattern, frame: Frame, refs: References, name: str) -> _Pattern | str:
+    def _reference(self, pattern: Pattern, frame: Frame, refs: References, name: str) -> Pattern | str:
         """The reference on the points of this frame, or why there is none."""
         reference = refs.get(name)
         if reference is None:
@@ -212,29 +254,20 @@ class Peaks:
         return pattern._replace(y=y, sigma=None, full=None)
 
 
-def _chosen(given: dict[str, tuple[str, list[Window] | None]], axis: str) -> tuple[str, list[Window] | None]:
-    """Axis and windows from the keywords for the three axes; ConfigError where they do not make sense."""
-    named = {of: pair for of, pair in given.items() if pair[1] is not None}
-    if not named:
-        return axis, None
-    if len(named) > 1:
-        keys = [key for key, _ in named.values()]
-        raise ConfigError(f"{' and '.join(keys)} are both given", where=keys[-1], expected="windows over one axis")
-    (of, (key, windows)) = next(iter(named.items()))
-    if not windows:
-        raise ConfigError("no window is given", where=key, expected="at least one, or no such key for automatic peaks")
-    for low, high in windows:
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ConfigError(
-                f"the window from {low:g} to {high:g} {AXIS_UNITS[of]} is empty",
-                where=key,
-                expected="the lower end first, the higher one second",
-            )
-    return of, [(float(low), float(high)) for low, high in windows]
+def overlapping(windows: Sequence[Window]) -> list[Around]:
+    """The windows as given, with the groups they form: chains of windows that overlap. A window inside another is a
+    second look at the same points, not a neighbour, and stays by itself.
 
-
-def _at_least(key: str, value: float, least: float) -> float:
-    """The number, if it is high enough."""
-    if not (math.isfinite(value) and value >= least):
-        raise ConfigError(f"{key} = {value:g} is too small", where=key, expected=f"{least:g} or more")
-    return float(value)
+    >>> [w.group for w in overlapping([(28.0, 28.6), (31.0, 31.5), (28.4, 28.9), (28.1, 28.3)])]
+    [0, 1, 0, 3]
+    """
+    groups = list(range(len(windows)))
+    order = sorted(groups, key=lambda k: (windows[k][0], -windows[k][1]))
+    last: int | None = None
+    for k in order:
+        if last is not None and windows[k][1] <= windows[last][1]:
+            continue
+        if last is not None and windows[k][0] < windows[last][1]:
+            groups[k] = groups[last]
+        last = k
+    return [Around(low, high, group, True) for (low, high), group in zip(windows, groups, strict=True)]

@@ -3,4 +3,5 @@
 MODELS = {
     "change_point": "insitu.inference.change_point:ChangePoint",
     "limits": "insitu.inference.limits:Limits",
+    "phases": "insitu.inference.phases:Phases",
 }

@@ -48,6 +48,15 @@ def find_peaks(
     return FoundPeaks(index[keep], prominence[keep], left[keep], right[keep])
 
 
+class Around(NamedTuple):
+    """A window around a peak found: its ends in units of x, which windows belong together, whether it was asked for."""
+
+    low: float
+    high: float
+    group: int
+    asked: bool
+
+
 def windows_around(x: np.ndarray, found: FoundPeaks, most: int, reach: float = 3.0) -> list[tuple[float, float]]:
     """Windows to measure the `most` prominent peaks in, in order of position: (low, high) in units of `x` `(n,)`.
 
@@ -59,17 +68,34 @@ def windows_around(x: np.ndarray, found: FoundPeaks, most: int, reach: float = 3
     >>> [(round(a, 2), round(b, 2)) for a, b in windows_around(x, find_peaks(y, np.full(101, 0.1)), 1)]
     [(2.49, 5.51)]
     """
+    return [(window.low, window.high) for window in groups_around(x, found, most, reach) if window.asked]
+
+
+def groups_around(x: np.ndarray, found: FoundPeaks, most: int, reach: float = 3.0, largest: int = 6) -> list[Around]:
+    """The windows of `windows_around`, those of direct neighbours within reach, and which belong together.
+
+    Neighbouring peaks belong together where their windows would overlap if they did not end half way: each stands on
+    the foot of the other. A group has at most `largest` peaks.
+    """
     points = np.arange(x.size, dtype=np.float64)
     width = np.interp(found.right, points, x) - np.interp(found.left, points, x)
     at = x[found.top]
-    windows: list[tuple[float, float]] = []
-    for k in np.sort(np.argsort(-found.prominence, kind="stable")[:most]):
-        top = int(found.top[k])
-        low = min(at[k] - reach * width[k], x[max(top - 5, 0)])
-        high = max(at[k] + reach * width[k], x[min(top + 5, x.size - 1)])
-        low = max(low, x[0] if k == 0 else 0.5 * (at[k - 1] + at[k]))
-        high = min(high, x[-1] if k + 1 == at.size else 0.5 * (at[k] + at[k + 1]))
-        windows.append((float(low), float(high)))
+    low = np.minimum(at - reach * width, x[np.maximum(found.top - 5, 0)])
+    high = np.maximum(at + reach * width, x[np.minimum(found.top + 5, x.size - 1)])
+    asked = np.zeros(at.size, dtype=bool)
+    asked[np.argsort(-found.prominence, kind="stable")[:most]] = True
+    close = high[:-1] > low[1:]
+    wanted = asked.copy()
+    wanted[:-1] |= close & asked[1:]
+    wanted[1:] |= close & asked[:-1]
+    half_way = 0.5 * (at[:-1] + at[1:])
+    low, high = np.maximum(low, np.append(x[:1], half_way)), np.minimum(high, np.append(half_way, x[-1:]))
+    windows: list[Around] = []
+    group, members = 0, 0
+    for k in np.flatnonzero(wanted):
+        joined = k > 0 and wanted[k - 1] and close[k - 1] and (asked[k] or asked[k - 1]) and members < largest
+        group, members = (group, members + 1) if joined else (group + 1, 1)
+        windows.append(Around(float(low[k]), float(high[k]), group, bool(asked[k])))
     return windows
 
 

@@ -2,7 +2,8 @@
 
     y(x) = area * pv(x; position, fwhm, eta) + b0 + b1 u,   u = (x - middle) / half width of the window
 
-with pv as in `profiles.pseudo_voigt`. Shapes `(n,)`, all float64. Weights are 1/variance:
+with pv as in `profiles.pseudo_voigt`, or a K-alpha1/K-alpha2 doublet of them (`fit_batch.Doublet`), whose numbers are
+those of K-alpha1. Shapes `(n,)`, all float64. Weights are 1/variance:
 - a known standard uncertainty per point is used as it is;
 - Poisson counts get the variance of the *model* (re-weighted three times), which is the maximum-likelihood answer and
   has none of the low bias of weights from the counts themselves;
@@ -14,29 +15,28 @@ Sources: K. Levenberg, Q. Appl. Math. 2 (1944) 164; D. W. Marquardt, J. SIAM 11 
 (1932) 207. Agrees with scipy.optimize.curve_fit (tests).
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from insitu.maths.fit_kernel import (
-    AREA,
-    ETA,
-    FWHM,
-    GAUSS,
-    ITERATIONS,
-    LORENTZ,
-    NO_PEAK,
-    NOT_CONVERGED,
-    POSITION,
-    SINGULAR,
-    fit,
-    widths,
-)
-from insitu.maths.noise import noise_level
+from insitu.maths import fit_batch as batch
+from insitu.maths.fit_batch import Batch, Doublet, fit_windows
+from insitu.maths.fit_kernel import CONVERGED, ITERATIONS, NOT_CONVERGED, SINGULAR
+from insitu.maths.fit_start import KNOWN, POISSON, RESIDUALS, window_variance
 
 FEWEST_POINTS = 8
 """Six numbers are fitted; two points more are the least that leaves a residual."""
+
+NO_SIGMA = "no point has a standard uncertainty above 0"
+WHY = {
+    NOT_CONVERGED: f"fit did not converge ({ITERATIONS} steps)",
+    SINGULAR: "the points do not determine a peak and its background",
+    batch.NO_SIGMA: NO_SIGMA,
+    batch.AT_EDGE: "the fit ran to the edge of the window",
+    batch.TOO_WIDE: "the fitted peak is wider than the window",
+    batch.TOO_NARROW: "the fitted peak is narrower than the distance of the points",
+    batch.NOT_FINITE: "the fit gave no finite numbers",
+}
 
 
 class PeakEstimate(NamedTuple):
@@ -53,6 +53,7 @@ class PeakEstimate(NamedTuple):
     significance: float
     chi2_reduced: float
     why: str
+    eta_sigma: float = 0.0
 
 
 def no_estimate(why: str) -> PeakEstimate:
@@ -68,6 +69,7 @@ def fit_peak(
     *,
     poisson: bool = False,
     min_significance: float = 5.0,
+    doublet: Doublet | None = None,
 ) -> PeakEstimate:
     """Fit the one peak in a window: `x` increasing, `y`, and `sigma` where known, all `(n,)`.
 
@@ -83,88 +85,51 @@ def fit_peak(
     """
     if x.size < FEWEST_POINTS:
         return no_estimate(f"only {x.size} points (a fit needs {FEWEST_POINTS})")
-    x, y = np.array(x, dtype=np.float64), np.array(y, dtype=np.float64)  # copies: one layout, one compiled kernel
-    known = sigma is not None
-    variance = variance_of(y, sigma, poisson)
-    if variance is None:
-        return no_estimate("no point has a standard uncertainty above 0")
-    p, cov, chi2, chi2_line, status = fit(x, y, variance, bool(poisson and not known), float(min_significance))
-    if status == NO_PEAK:
-        return no_estimate(f"no peak above {min_significance:g} sigma")
-    reduced = chi2 / (x.size - 6)
-    weighted = known or poisson
-    noise = 1.0 if weighted else max(reduced, 1e-300)  # is there a peak? asked of the noise, not of the misfit
-    absent = no_estimate(f"no peak above {min_significance:g} sigma")
-    if (chi2_line - chi2) / noise < min_significance**2:
-        return absent
-    why = _complaint(x, p, status)
-    if why:
-        return no_estimate(why)
-    significance = p[AREA] / math.sqrt(max(cov[AREA, AREA] * noise, 1e-300))
-    if significance < min_significance:
-        return absent
-    return _estimate(p, cov * (max(1.0, reduced) if weighted else reduced), float(significance), float(reduced))
+    fitted = fit_windows(
+        x, y, sigma, [0], [x.size], poisson=poisson, min_significance=min_significance, doublet=doublet,
+        fewest=FEWEST_POINTS,
+    )  # fmt: skip
+    return estimates(fitted, min_significance)[0]
+
+
+def estimates(fitted: Batch, min_significance: float) -> list[PeakEstimate]:
+    """What a batch found, peak by peak, with reasons in words."""
+    rows = fitted.values.tolist()
+    found = []
+    for k, status in enumerate(fitted.status.tolist()):
+        if status == CONVERGED:
+            v = rows[k]
+            found.append(
+                PeakEstimate(
+                    (v[0], v[1]), (v[2], v[3]), (v[4], v[5]), (v[6], v[7]), v[8], v[10], v[11], "", v[9]
+                )
+            )  # fmt: skip
+        else:
+            found.append(no_estimate(_reason(status, int(fitted.points[k]), int(fitted.together[k]), min_significance)))
+    return found
+
+
+def _reason(status: int, points: int, together: int, min_significance: float) -> str:
+    """Why the numbers must not be used."""
+    if status == batch.NO_PEAK:
+        return f"no peak above {min_significance:g} sigma"
+    if status == batch.TOO_FEW:
+        needed = f"a fit needs {FEWEST_POINTS}" if together == 1 else f"{together} overlapping peaks are fitted"
+        return f"only {points} points ({needed})"
+    if together > 1 and status in (NOT_CONVERGED, SINGULAR):
+        return f"{WHY[status]}, with {together} overlapping peaks"
+    return WHY[status]
 
 
 def variance_of(y: np.ndarray, sigma: np.ndarray | None, poisson: bool) -> np.ndarray | None:
     """First variance per point, `(n,)`: from sigma, from counts, or one noise level; None where sigma says nothing."""
-    if sigma is not None:
-        variance = np.array(sigma, dtype=np.float64) ** 2
-        good = variance > 1e-200  # less is a zero that lost its way
-        if not good.any():
-            return None
-        variance[~good] = variance[good].min()
-        return variance
-    if poisson:
-        return np.maximum(y, 1.0)
-    rounding = 1e-10 * float(np.max(np.abs(y)))
-    noise = max(noise_level(y), 1e-6 * float(np.ptp(y)), rounding, 1e-100)
-    return np.full(y.size, noise * noise)
+    y, variance = np.ascontiguousarray(y, dtype=np.float64), np.empty(y.size)
+    known = y if sigma is None else np.ascontiguousarray(sigma, dtype=np.float64)
+    kind = KNOWN if sigma is not None else POISSON if poisson else RESIDUALS
+    return variance if window_variance(y, known, kind, variance) else None
 
 
 def warm() -> None:
     """Compile the kernels (or read them from numba's cache), so that the first frame does not wait."""
     x = np.linspace(0.0, 1.0, 32)
     fit_peak(x, 1e4 * np.exp(-(((x - 0.5) / 0.1) ** 2)) + 10.0, poisson=True)
-
-
-def _complaint(x: np.ndarray, p: np.ndarray, status: int) -> str:
-    """Why the numbers must not be used, or nothing."""
-    if status == SINGULAR:
-        return "the points do not determine a peak and its background"
-    if status == NOT_CONVERGED:
-        return f"fit did not converge ({ITERATIONS} steps)"
-    narrow, wide = widths(x)
-    if p[POSITION] <= x[0] or p[POSITION] >= x[-1]:
-        return "the fit ran to the edge of the window"
-    if p[FWHM] >= wide:
-        return "the fitted peak is wider than the window"
-    if p[FWHM] <= narrow:
-        return "the fitted peak is narrower than the distance of the points"
-    return ""
-
-
-def _estimate(p: np.ndarray, cov: np.ndarray, significance: float, reduced: float) -> PeakEstimate:
-    """Numbers and uncertainties from parameters and covariance, height `area/w (eta L0 + (1 - eta) G0)` included."""
-    width, eta, area = p[FWHM], p[ETA], p[AREA]
-    shape = eta * LORENTZ + (1.0 - eta) * GAUSS
-    gradient = np.zeros(6)
-    gradient[FWHM], gradient[ETA], gradient[AREA] = (
-        -area * shape / width**2,
-        area * (LORENTZ - GAUSS) / width,
-        shape / width,
-    )
-    var_height = float(np.sum(gradient[:, None] * cov * gradient[None, :]))
-    errors = np.sqrt(np.maximum(np.diagonal(cov), 0.0))
-    if not (np.isfinite(p).all() and np.isfinite(errors).all() and math.isfinite(var_height)):
-        return no_estimate("the fit gave no finite numbers")
-    return PeakEstimate(
-        position=(float(p[POSITION]), float(errors[POSITION])),
-        height=(float(area * shape / width), math.sqrt(max(var_height, 0.0))),
-        fwhm=(float(width), float(errors[FWHM])),
-        area=(float(area), float(errors[AREA])),
-        eta=float(eta),
-        significance=significance,
-        chi2_reduced=reduced,
-        why="",
-    )

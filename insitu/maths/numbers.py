@@ -4,6 +4,10 @@ A decimal is m * 10**k with m the digits as a whole number. For m <= 2**53 and |
 doubles, so one multiplication or division rounds once and is right (Clinger, PLDI 1990). For up to 19 digits and
 -22 <= k < 0 the remainder of the division is carried along (Dekker 1971) and the result is taken only where the
 remainder's own rounding error cannot change it. Everything else (rare) is left to Python's `float`.
+
+The digits after the point are as many in one row as in the next, most often: where they are (1 to 7 of them), they are
+taken at once, as one word of eight bytes, with three multiplications instead of one per digit (Lemire, Software:
+Practice and Experience 51, 1700 (2021)). Else they are taken one by one.
 """
 
 from __future__ import annotations
@@ -19,6 +23,14 @@ _POWERS = np.array([float(10**k) for k in range(23)])
 _SPLITTER = 134217729.0  # 2**27 + 1: cuts a double into two halves whose products are exact
 _TEN = np.uint64(10)
 _EXACT = np.uint64(2**53)
+_WHOLE_POWERS = np.array([10**k for k in range(8)], dtype=np.uint64)
+_EIGHT = np.uint64(8)
+_ZEROS = np.uint64(0x3030303030303030)
+_ABOVE_NINE = np.uint64(0x7676767676767676)  # sets the top bit of a byte that is 10 or more
+_TOP_BITS = np.uint64(0x8080808080808080)
+_FOURTH_BYTES = np.uint64(0x000000FF000000FF)
+_ODD_PAIRS = np.uint64(100 + (1000000 << 32))
+_EVEN_PAIRS = np.uint64(1 + (10000 << 32))
 
 
 class Table(NamedTuple):
@@ -71,11 +83,43 @@ def _value(mantissa: Any, kept: int, exponent: Any) -> tuple[Any, bool]:
     return np.float64(mantissa), exponent == 0
 
 
+@njit(cache=True, inline="always")
+def _word(text: Any, position: Any) -> Any:
+    """Eight bytes minus "0" each, the first one lowest (the compiler makes one load of it)."""
+    p = np.uint64(position)
+    word = np.uint64(text[p]) | (np.uint64(text[p + np.uint64(1)]) << np.uint64(8))
+    word |= np.uint64(text[p + np.uint64(2)]) << np.uint64(16)
+    word |= np.uint64(text[p + np.uint64(3)]) << np.uint64(24)
+    word |= np.uint64(text[p + np.uint64(4)]) << np.uint64(32)
+    word |= np.uint64(text[p + np.uint64(5)]) << np.uint64(40)
+    word |= np.uint64(text[p + np.uint64(6)]) << np.uint64(48)
+    word |= np.uint64(text[p + np.uint64(7)]) << np.uint64(56)
+    return word ^ _ZEROS
+
+
+@njit(cache=True, inline="always")
+def _as_many(word: Any, places: Any) -> Any:
+    """Whether the first `places` (at most 7) bytes are digits and the next one is none."""
+    stop = np.uint64(0x80) << (_EIGHT * places)
+    return (((word + _ABOVE_NINE) | word) & _TOP_BITS & (stop + stop - np.uint64(1))) == stop
+
+
+@njit(cache=True, inline="always")
+def _digits(word: Any, places: Any) -> Any:
+    """The number that the first `places` (at most 7) bytes make: digits to pairs, to fours, to all eight."""
+    word = (word << (np.uint64(56) - _EIGHT * places)) << _EIGHT  # zeros in front, the others out
+    word = word * _TEN + (word >> _EIGHT)
+    odd, even = word & _FOURTH_BYTES, (word >> np.uint64(16)) & _FOURTH_BYTES
+    return (odd * _ODD_PAIRS + even * _EVEN_PAIRS) >> np.uint64(32)
+
+
 @njit(cache=True)
 def _scan(
-    text: Any, position: int, separator: int, out: Any, row: int, column: int, whole: Any
+    text: Any, position: Any, separator: int, out: Any, row: int, column: int, whole: Any, places: Any
 ) -> tuple[int, int, int, int, int]:
     """Fill `out` (rows, columns) from `text` (uint8) from a byte on; gives (problem, row, column, begin, end).
+
+    `separator`: a byte, -1 for none. `places` (columns,): how many digits came after the point in the row before.
 
     One long function, because handing `text` to another costs an atomic count per call; `text[np.uint64(...)]`,
     because a position that cannot be negative saves a third of the time.
@@ -131,6 +175,17 @@ def _scan(
         if position < n and text[np.uint64(position)] == 46:
             whole[column] = False
             position += 1
+            if position + 8 < n and seen > 0 and kept < 9 and (separator < 0 or column == 0 or separated):
+                word, many = _word(text, position), places[column]
+                end = text[np.uint64(position) + many]
+                if _as_many(word, many) and (end == 32 or end == 10 or end == 9):
+                    mantissa = mantissa * _WHOLE_POWERS[many] + _digits(word, many)  # at most 15 digits: exact
+                    value = np.float64(np.int64(mantissa)) / _POWERS[many]
+                    out[row, column] = -value if c == 45 else value
+                    position += np.int64(many)
+                    column += 1
+                    separated = False
+                    continue
             first = position
             while kept == 0 and position < n and text[np.uint64(position)] == 48:
                 position += 1
@@ -142,6 +197,7 @@ def _scan(
                 mantissa = mantissa * _TEN + np.uint64(digit)
                 position += 1
             exponent = first - position
+            places[column] = min(position - first, 7)
             seen -= exponent
             kept += position - counted
         if seen > 0 and position < n and (text[np.uint64(position)] | 32) in (100, 101):  # e, and Fortran's d
@@ -160,7 +216,7 @@ def _scan(
         if not ended:
             end = text[np.uint64(position)]
             ended = end == 32 or end == 10 or end == 9 or end == 13 or end == 35 or end == separator
-        if seen == 0 or not ended or (separator != 0 and column > 0 and not separated):
+        if seen == 0 or not ended or (separator >= 0 and column > 0 and not separated):
             return NOT_A_NUMBER, row, column, begin, position
         value, sure = _value(mantissa, kept, exponent)
         if not sure:
@@ -187,14 +243,15 @@ def read_table(text: bytes, start: int, columns: int, *, separator: bytes = b"",
     most = (len(text) - start) // (2 * columns) + 1  # a number takes a digit and a blank
     out = np.empty((most if rows is None else min(most, rows), columns))
     whole = np.ones(columns, dtype=np.bool_)
-    raw, mark = np.frombuffer(text, dtype=np.uint8), separator[0] if separator else 0
-    state, row, column, begin, end = _scan(raw, start, mark, out, 0, 0, whole)
+    places = np.zeros(columns, dtype=np.uint64)
+    raw, mark = np.frombuffer(text, dtype=np.uint8), separator[0] if separator else -1
+    state, row, column, begin, end = _scan(raw, start, mark, out, 0, 0, whole, places)
     while state == HARD:
         value = float(text[begin:end].lower().replace(b"d", b"e"))
         if not math.isfinite(value):
             raise TableError(NOT_A_NUMBER, begin)
         out[row, column] = value
-        state, row, column, begin, end = _scan(raw, end, mark, out, row, column + 1, whole)
+        state, row, column, begin, end = _scan(raw, end, mark, out, row, column + 1, whole, places)
     if state != DONE:
         raise TableError(state, begin)
     return Table(out[:row], whole)

@@ -1,6 +1,8 @@
 """Prepare: a frame to a better frame. Short names for `use` in a recipe's `[[prepare]]`."""
 
 PREPARES = {
+    "absorption": "insitu.prepare.absorption:Absorption",
+    "azimuthal": "insitu.prepare.azimuthal:Azimuthal",
     "baseline": "insitu.prepare.baseline:Baseline",
     "normalise": "insitu.prepare.normalise:Normalise",
     "to_d": "insitu.prepare.axes:ToD",

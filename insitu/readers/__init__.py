@@ -1,7 +1,11 @@
 """Readers: an instrument or its files in, arrivals out. Short names for `use` in a detector's `[reader]`."""
 
 READERS = {
+    "images": "insitu.readers.images:Images",
     "patterns": "insitu.readers.diffraction:Patterns",
+    "simulated.area_detector": "insitu.readers.simulated_image:AreaDetector",
     "simulated.diffractometer": "insitu.readers.simulated:Diffractometer",
+    "simulated.xas": "insitu.readers.simulated_xas:XasBeamline",
+    "spectra": "insitu.readers.spectra:Spectra",
     "stored": "insitu.readers.stored:Stored",
 }

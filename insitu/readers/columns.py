@@ -132,6 +132,7 @@ def decode(data: bytes, how: How = How()) -> Pattern:  # noqa: B008 (frozen)
         time_ns=head.time_ns,
         clock_sigma_ns=head.clock_sigma_ns,
         duration_ns=head.duration_ns,
+        whole=layout.declared is not None and data.endswith((b"\n", b"\r")),
     )
 
 

@@ -6,13 +6,14 @@ have not changed for `settle` seconds by our clock (the file server's clock is n
 are the same after reading. `state` then judges the bytes:
 
 - complete: given at once;
-- unsure (nothing is missing, but the last line has no end): given after ten times `settle`;
+- unsure (nothing is missing that could be known to be: columns of text do not say how many rows there will be):
+  given when unchanged for ten times `settle`;
 - incomplete (rows that the header declares are missing, or none is there yet): given when unchanged for `idle`
   seconds, or when the series ends; until then files behind it go first.
 
 The series ends when nothing has changed for `idle` seconds, or when the file `sentinel` is there and all that was
-there with it is given. A file that changes after it was given is not given again, and one that vanishes before it
-could be read is no frame: both are told.
+there with it is given. A file whose content changes after it was given is not given again, and one that vanishes
+before it could be read is no frame: both are told.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import logging
 import os
 import queue
 import time
+import zlib
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from insitu.errors import SourceError
-from insitu.readers.series import Found, read_whole
+from insitu.readers.series import Found, read_whole, shown
 
 State = Literal["complete", "unsure", "incomplete"]
 Order = Callable[[list[Path]], list[Path]]
@@ -39,6 +41,8 @@ TICK = 0.1
 """Longest wait between two looks, s."""
 RESCAN = 2.0
 """How often the whole folder is looked through, s."""
+LATEST = 50
+"""How many of the files given last are looked at again then."""
 _WRITES = ("created", "modified", "moved", "closed")
 
 log = logging.getLogger(__name__)
@@ -50,6 +54,13 @@ class Signature(NamedTuple):
     size: int
     mtime_ns: int
     inode: int
+
+
+class _Given(NamedTuple):
+    """A file that was given: how it looked, and the checksum of what was read."""
+
+    signature: Signature
+    checksum: int
 
 
 @dataclass(slots=True)
@@ -99,7 +110,8 @@ class _Follower:
     def __init__(self, folder: Path, wanted: Callable[[str], bool], state: Callable[[Found], State]) -> None:
         self.folder, self.wanted, self.state = folder, wanted, state
         self.waiting: dict[str, _Waiting] = {}
-        self.given: dict[str, Signature | None] = {}
+        self.given: dict[str, _Given | None] = {}
+        self.altered: list[str] = []
         self.changed = time.monotonic()
 
     def listing(self) -> set[str]:
@@ -123,9 +135,8 @@ class _Follower:
             waiting = self.waiting.get(name)
             if name in self.given:
                 known = self.given[name]
-                if known is not None and signature is not None and signature != known:
-                    log.warning("%s changed after it was read: the frame is what was read", name)
-                    self.given[name] = None  # told once
+                if known is not None and signature is not None and signature != known.signature:
+                    self.given[name] = self.again(name, known, signature)
             elif signature is None:
                 if waiting is not None:
                     log.warning("%s vanished before it could be read", name)
@@ -133,6 +144,23 @@ class _Follower:
             elif waiting is None or waiting.signature != signature:
                 self.waiting[name] = _Waiting(signature, now)
                 self.changed = now
+
+    def again(self, name: str, known: _Given, signature: Signature) -> _Given | None:
+        """Tell that a file that was given has another content now: None from then on. A new time alone is nothing."""
+        found = read_whole(self.folder / name)
+        if not found.problem and zlib.crc32(found.data) == known.checksum and signature.size == known.signature.size:
+            return _Given(signature, known.checksum)
+        self.altered.append(name)
+        title = _shown(name)
+        if signature.size > known.signature.size:
+            log.warning(
+                "%s was still being written when it was read: %s bytes then, %s now. Its frame holds what was there; "
+                "choose settle longer than the writer pauses",
+                *(title, f"{known.signature.size:,}", f"{signature.size:,}"),
+            )
+        else:
+            log.warning("%s changed after it was read: the frame is what was read", title)
+        return None
 
     def settled(self, settle: float) -> list[Path]:
         """Files that have not changed for so long."""
@@ -153,8 +181,12 @@ class _Follower:
         final = ending or waiting.state == "complete"
         if not final and quiet < (idle if waiting.state == "incomplete" else min(idle, 10 * settle)):
             return None
-        self.given[path.name] = self.waiting.pop(path.name).signature
+        self.given[path.name] = _Given(self.waiting.pop(path.name).signature, zlib.crc32(found.data))
         return found
+
+
+def _shown(name: str) -> str:
+    return shown(Path(name))
 
 
 def _signature(path: Path) -> Signature | None:
@@ -174,22 +206,25 @@ def follow(
     idle: float,
     settle: float,
     sentinel: str = "",
+    changed: list[str] | None = None,
 ) -> Generator[Found | None]:
     """Files as they become complete, and None at least every 0.2 s between (see the head of this file).
 
-    `wanted(name)`: which files count; `order`: sorts files that are ready at the same time.
+    `wanted(name)`: which files count; `order`: sorts files that are ready at the same time; `changed` is filled with
+    the names of files whose content was another one after they had been given.
     """
     if not folder.is_dir():
         raise SourceError("there is no such folder", where=str(folder), remedy="Make it before the run starts")
     with closing(_Watch(folder)) as watch:
         files = _Follower(folder, lambda name: name != sentinel and wanted(name), state)
+        files.altered = files.altered if changed is None else changed
         scanned, ending, wait_s = float("-inf"), False, 0.0
         while True:
             heard = watch.names(wait_s)
             ending = ending or bool(sentinel and (folder / sentinel).exists())
             quiet = time.monotonic() - files.changed
             if ending or quiet >= idle or time.monotonic() - scanned >= RESCAN:
-                heard |= files.listing() - files.given.keys()
+                heard |= (files.listing() - files.given.keys()) | set(list(files.given)[-LATEST:])
                 scanned = time.monotonic()
             before = files.changed
             files.look(heard | files.waiting.keys())
@@ -203,6 +238,10 @@ def follow(
                     if not over:
                         files.changed = time.monotonic()  # what the taker needed is not idleness of the source
             if (over or ending) and not files.waiting:
+                files.look(set(files.given))
+                if len(files.altered) > 1:
+                    names = ", ".join(map(_shown, files.altered[:5])) + (" ..." if files.altered[5:] else "")
+                    log.warning("%d files changed after they were read: %s", len(files.altered), names)
                 return
             if not given:
                 yield None

@@ -21,7 +21,7 @@ import numpy as np
 
 from insitu.errors import FormatError
 from insitu.maths.numbers import TableError, read_table, row_position
-from insitu.readers.header import Header, read_header, title_line, wavelength
+from insitu.readers.header import Header, read_header, title_line
 from insitu.readers.pattern import (
     HEAD,
     How,
@@ -36,7 +36,6 @@ from insitu.readers.pattern import (
     table_error,
     whole_numbers,
 )
-from insitu.types import Feature
 
 SUFFIXES = (".fxye", ".fxy", ".gsas", ".gsa", ".gss", ".gda", ".esd", ".std", ".xra")
 _BANK = re.compile(rb"^BANK[ \t].*$", re.MULTILINE)
@@ -88,6 +87,7 @@ def decode(data: bytes, how: How = How()) -> Pattern:  # noqa: B008 (frozen)
         time_ns=head.time_ns,
         clock_sigma_ns=head.clock_sigma_ns,
         duration_ns=head.duration_ns,
+        whole=data.endswith((b"\n", b"\r")) or bank.kind in ("ESD", "STD"),
     )
 
 
@@ -178,7 +178,8 @@ def _rows(data: bytes, bank: Bank, head: Header, how: How) -> tuple[np.ndarray, 
 
 def _degrees(centidegrees: np.ndarray) -> np.ndarray:
     """Degrees as the decimal number that the text says: 751.4 centideg is 7.514 deg, not 7.513999999999999."""
-    return np.round(centidegrees / 100, 10)
+    with np.errstate(over="ignore"):  # an infinite one is refused with its line
+        return np.round(centidegrees / 100, 10)
 
 
 def _check_unit(x: np.ndarray, bank: Bank, head: Header, name: str, line: int) -> None:
@@ -283,17 +284,3 @@ def _is_number(field: bytes) -> bool:
         return math.isfinite(float(field))
     except ValueError:
         return False
-
-
-def instrument_wavelengths(text: bytes) -> dict[str, Feature]:
-    """The wavelengths of a GSAS instrument file (line ICONS): `wavelength`, and `wavelength_2` of a doublet.
-
-    >>> instrument_wavelengths(b"INS  1 ICONS  1.540500  1.544300       0.0")["wavelength_2"].value
-    1.5443
-    """
-    found = re.search(rb"^INS +\d* *ICONS +([\d.]+) +([\d.]+)", text[:HEAD], re.MULTILINE)
-    words = [word for word in found.groups() if _is_number(word)] if found else []
-    first, second = ([wavelength(float(word), "a") for word in words] + [None, None])[:2]
-    if first is None:
-        return {}
-    return {"wavelength": first, "wavelength_2": second} if second else {"wavelength": first}

@@ -64,6 +64,8 @@ _TEXTS = {
     "scan number": "run_number",
     "title": "title",
 }
+LABELS = tuple(sorted({*_TEXTS.values()}))
+"""What the texts of a header are called."""
 _TIMES = {"scan time", "date", "date time", "start", "start time", "scan date", "time", "acquisition time", "timestamp"}
 
 
@@ -133,8 +135,22 @@ def _printable(text: str) -> str:
     return (text if text.isprintable() else "".join(c for c in text if c.isprintable())).strip()
 
 
-def _convert(key: str, text: str, unit: str) -> Feature:
-    """A header number in the unit of its context key."""
+def label(text: str) -> str:
+    """A header text as a label: printable, at most 200 characters; nothing where it holds an address.
+
+    >>> label("  ceria, batch 7 ")
+    'ceria, batch 7'
+    """
+    text = " ".join(_printable(text.replace("\n", " ").replace("\t", " ")).split())
+    return "" if "@" in text else text[:200]
+
+
+def number(key: str, text: str, unit: str) -> Feature:
+    """A header number in the unit of its context key: temperature K, wavelength angstrom, exposure_s s, else none.
+
+    >>> number("temperature", "25.5", "Celsius")
+    Feature(value=298.65, unit='K', sigma=None, why=None)
+    """
     match = _NUMBER.match(text.strip())
     target = {"temperature": "K", "wavelength": "angstrom", "exposure_s": "s", "monitor": "counts"}.get(key, "")
     if not match or not math.isfinite(value := float(match[1])):
@@ -177,11 +193,11 @@ def read_header(lines: Iterable[str], timezone: str = "UTC") -> Header:
         if key in _TIMES and head.time_ns is None and (found := read_time(text, where)):
             head.time_ns, head.clock_sigma_ns = found
         elif key in _NUMBERS and _NUMBERS[key] not in head.context:
-            head.context[_NUMBERS[key]] = _convert(_NUMBERS[key], text, unit)
+            head.context[_NUMBERS[key]] = number(_NUMBERS[key], text, unit)
         elif key in _TEXTS and text and "@" not in text:
             head.labels.setdefault(_TEXTS[key], text[:200])
         elif key == "2theta step" and unit == "deg":
-            head.step = _convert("", text, "").value
+            head.step = number("", text, "").value
     steps, exposure = head.context.pop("steps", None), head.context.get("exposure_s")
     if exposure and exposure.value is not None:
         count = steps.value if steps and steps.value is not None else 1

@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,11 +31,23 @@ class Truncated(FormatError):
     """The file ends too early: cut off, or still being written."""
 
 
+class NoPattern(FormatError):
+    """Something else than intensities over 2-theta: it is passed over and told, and no frame is missing."""
+
+
+class BadScan(NamedTuple):
+    """One scan of a file that holds several, which cannot be read: why, and its bytes."""
+
+    error: FormatError
+    payload: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pattern:
     """One pattern: `two_theta` (n,) deg, float64, increasing; `intensity` (n,) in `unit`, whole numbers kept whole;
     `sigma` (n,) standard uncertainty of intensity where the file gives one. `time_ns`: start, ns since 1970 UTC,
-    known to `clock_sigma_ns`, None where the header has no time; `duration_ns`: time counted, 0 where not known."""
+    known to `clock_sigma_ns`, None where the header has no time; `duration_ns`: time counted, 0 where not known.
+    `whole`: the format itself says where it ends, so that nothing can be missing."""
 
     two_theta: np.ndarray
     intensity: np.ndarray
@@ -45,6 +58,12 @@ class Pattern:
     time_ns: int | None = None
     clock_sigma_ns: int = 0
     duration_ns: int = 0
+    whole: bool = False
+
+
+def numbered(pattern: Pattern, i: int, scans: int) -> Pattern:
+    """The pattern with its place in the file, where that holds more than one: `scan` is "2 of 5"."""
+    return replace(pattern, labels={**pattern.labels, "scan": f"{i} of {scans}"}) if scans > 1 else pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -106,14 +106,16 @@ def header_time(path: Path, timezone: str) -> int | None:
     return read_header(map(decode_line, lines), timezone).time_ns
 
 
-def by_time(paths: list[Path], timezone: str) -> Iterator[list[Path] | None]:
-    """None for every header that was looked at, then the files in order of time.
+def by_time(
+    paths: list[Path], timezone: str, start: Callable[[Path, str], int | None] = header_time
+) -> Iterator[list[Path] | None]:
+    """None for every header that was looked at, then the files in order of time. `start` finds that of a file.
 
     Raises `SourceError` where no header has a time.
     """
     keyed, last, timed = [], 0, False
     for path in paths:
-        found = header_time(path, timezone)
+        found = start(path, timezone)
         timed = timed or found is not None
         last = last if found is None else found
         keyed.append((last, path))

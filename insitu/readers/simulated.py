@@ -55,6 +55,7 @@ class Diffractometer:
     """
 
     simulated = True
+    labels = ("simulated", "sample", "instrument")
 
     def __init__(
         self,

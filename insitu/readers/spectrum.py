@@ -10,7 +10,7 @@ spectrum, and a warning says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,11 +31,12 @@ ENERGY_UNITS = {"ev": 1.0, "kev": 1000.0, "": 1.0}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
     """What the reader knows beforehand. `name`: the file, as people know it; `timezone`: of times that do not say;
-    `d_spacing` in angstrom, where the detector file gives it."""
+    `d_spacing` in angstrom, where the detector file gives it; `columns`: {channel: number from 1, or title}."""
 
     name: str = "spectrum"
     timezone: str = "UTC"
     d_spacing: float | None = None
+    columns: Mapping[str, int | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

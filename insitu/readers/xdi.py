@@ -31,6 +31,7 @@ _FIELD = re.compile(r"([A-Za-z]\w*)\.(\w+)\s*:\s*(\S.*)?")
 _USER, _END = re.compile(r"/{3,}"), re.compile(r"-{3,}")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?")
 _COMMENTS = (b"#", b"%", b";", b"!", b"*")
+_SCANNED = {"symbol": "element", "edge": "edge"}
 _EDGES = ("K", "L", "L1", "L2", "L3", "M", "M1", "M2", "M3", "M4", "M5", "N", "N1", "N2", "N3", "N4", "N5", "N6", "N7")
 _LABELS = {
     "sample.name": "sample",
@@ -219,7 +220,7 @@ def _element(head: Head, *, wanted: bool) -> dict[str, str]:
     """Element and edge, where the header has valid ones; a warning where it has not."""
     found = {}
     for key, known in (("symbol", SYMBOLS), ("edge", _EDGES)):
-        field = head.fields.get(f"element.{key}")
+        field = head.fields.get(f"element.{key}") or head.fields.get(f"scanparameters.{_SCANNED[key]}")
         value = field.value.split()[0].capitalize() if field else ""
         if value in known:
             found["element" if key == "symbol" else "edge"] = value

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from insitu.config import Setup
+from insitu.maths.latency import Latency
 from insitu.replay.fold import fold, origin, reference_fold
 from insitu.run import folder as folders
-from insitu.run.latency import Latency
+from insitu.run.egress import derived_outbox
 from insitu.run.summary import Summary
 from insitu.store.canonical import canonical, record_body
 from insitu.store.files import Disk
@@ -41,12 +42,15 @@ def reanalyse(
             body = folders.open_body(setup, uid, digests, mode="advise", operator="", derived_from=source.uid)
             body["sources"] = source.sources()
             body |= {"derived_head": source.head()} if source.sealed else {}
-            writer = RunWriter(folder, {**body, "simulated": source.open_body().get("simulated", False)}, {}, disk)
+            body["simulated"] = source.open_body().get("simulated", False)
+            documents, notes = derived_outbox(setup, body, source)
+            writer = RunWriter(folder, body, {}, disk, documents)
             last = began = time.monotonic()
             references = reference_fold(setup)
             for done, (frame, record) in enumerate(fold(source, setup.pipeline(), references), 1):
                 packed = record_body(record)
-                writer.add_record(Pending(frame.n, "record", packed, canonical(packed), b"", record.measurement.arrays))
+                arrays, nbytes = record.measurement.arrays, frame.data.nbytes
+                writer.add_record(Pending(frame.n, "record", packed, canonical(packed), b"", arrays, nbytes))
                 now = time.monotonic()
                 edge.add(now - last)
                 last = now
@@ -56,11 +60,13 @@ def reanalyse(
                         observer({"uid": uid, "done": done, "total": total, "rate_hz": done / max(1e-9, now - began)})
             counts = writer.tally.as_dict()
             reason = f"all frames of run {source.uid} were judged again"
-            writer.entry("seal", None, {"ended": "complete", "reason": reason, "counts": counts})
-            writer.commit()
+            writer.seal({"ended": "complete", "reason": reason, "counts": counts}, time.time())
             writer.close()
             writer.ledger.close()
             head = finish(folder, disk)
+            if documents is not None:
+                waiting = sum(documents.egress.documents.values()) + 1
+                notes.append(f"{waiting} documents wait in the outbox; `insitu outbox drain {uid}` sends them")
         finally:
             lock.release()
     return Summary(
@@ -75,4 +81,5 @@ def reanalyse(
         bytes={"raw": 0, "sent": 0, "ratio": None},
         latency_ms={"sense": None, "edge": edge.as_dict(), "net": None, "act": None, "total": None},
         head=head,
+        notes=tuple(notes),
     )

@@ -261,7 +261,8 @@ class Engine:
 
     def _summary(self, head: str) -> Summary:
         tally, ending, writer = self.writer.tally, self.shared.ending, self.writer
-        analysis, sent = tally.analysis(), self.forwarding.sent().bytes
+        analysis, forwarded = tally.analysis(), self.forwarding.sent()
+        sent = forwarded.bytes
         if not self.shared.storage_failed:
             analysis.pop("pending")
         return Summary(
@@ -279,7 +280,8 @@ class Engine:
                 "sent": sent,
                 "ratio": sent / writer.raw_bytes if writer.raw_bytes else None,
             },
-            latency_ms={k: h.as_dict() for k, h in self.shared.latency.items() if k != "commit"},
+            latency_ms={k: h.as_dict() for k, h in self.shared.latency.items() if k != "commit"}
+            | {"net": forwarded.latency_ms()},
             budget={"latency_ms": self.setup.budget.latency_s * 1e3, "breaches": self.analysis.breaches},
             head=head,
             recovered=self.recovered,

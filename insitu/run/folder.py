@@ -14,6 +14,7 @@ import orjson
 
 from insitu.config import Setup
 from insitu.errors import InsituError
+from insitu.run.egress import recounted
 from insitu.run.environment import environment
 from insitu.store.canonical import canonical, digest_bytes
 from insitu.store.files import Disk, refuse_network
@@ -100,7 +101,7 @@ def recover_leftovers(data_root: Path) -> tuple[list[str], list[dict[str, Any]]]
     told, found = [], []
     for folder in find_unsealed(data_root):
         try:
-            report = recover(folder)
+            report = recover(folder, recount=recounted)
         except Exception as e:  # noqa: BLE001 - the boundary: an old run, however damaged, must not stop a new one
             what = str(e) if isinstance(e, InsituError) else f"{type(e).__name__}: {e}"
             told.append(f"run {folder.name} was killed and could not be recovered: {what}")

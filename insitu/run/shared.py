@@ -8,8 +8,8 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from insitu.errors import InsituError
+from insitu.maths.latency import Latency
 from insitu.run.credit import Credit
-from insitu.run.latency import Latency
 from insitu.store.writer import Pending
 from insitu.types import Arrival, Frame
 

@@ -56,23 +56,44 @@ def documents(
     """(name, document) of every run of a beamline, each once and in order within its run.
 
     `group`: consumers of one group share the work and go on where they stopped; without it, all is read by each.
-    `beginning`: also what was sent before. `idle_s`: end when nothing came for so long; None never ends.
-    Run `once.last` is kept in memory only: keep it beside your own results if they must not hold a repeat.
+    `beginning`: also what was sent before. `idle_s`: end when nothing came for so long; None never ends. A topic that
+    does not exist yet is waited for, and then read from its first document.
+    What was seen is kept in memory only: keep `Once.last` beside your own results if they must not hold a repeat.
+    Raises what kafka-python raises, `TopicAuthorizationFailedError` where the topic may not be read among it.
     """
     from kafka import KafkaConsumer
 
+    options = connection_options(to)
+    found = _exists(to.topic, options)
     consumer = KafkaConsumer(
         to.topic,
-        **connection_options(to),
+        **options,
         group_id=group,
-        auto_offset_reset="earliest" if beginning else "latest",
+        auto_offset_reset="latest" if found and not beginning else "earliest",
         consumer_timeout_ms=float("inf") if idle_s is None else int(idle_s * 1000),
+        metadata_max_age_ms=30_000 if found else 2_000,  # so long may pass until a topic that is made is seen
     )
     once = Once()
     try:
         for message in consumer:
-            found = insitu_id(message.headers)
-            if found is None or once.new(*found):
+            ours = insitu_id(message.headers)
+            if ours is None or once.new(*ours):
                 yield unpack(message.value)
     finally:
         consumer.close()
+
+
+def _exists(topic: str, options: Mapping[str, Any]) -> bool:
+    """Whether the topic is there now. Raises `TopicAuthorizationFailedError`, of which a consumer hears nothing."""
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import UnknownTopicOrPartitionError, for_code
+
+    admin = KafkaAdminClient(**options)
+    try:
+        (said,) = admin.describe_topics([topic])
+    finally:
+        admin.close()
+    error = for_code(said["error_code"])
+    if said["error_code"] and error is not UnknownTopicOrPartitionError:
+        raise error(topic)
+    return not said["error_code"]

@@ -14,10 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from insitu.sinks.policy import RUN_NAMES, ArrayRule, Policy, Spent, refusal, too_large, too_soon
+from insitu.sinks.policy import (
+    QUIET,
+    RUN_NAMES,
+    ArrayRule,
+    Policy,
+    Spent,
+    after,
+    decision_of,
+    refusal,
+    too_large,
+    too_soon,
+)
 from insitu.sinks.pseudonyms import pseudonym
+from insitu.sinks.sentences import Sentences
 from insitu.sinks.streams import Columns, array_keys, array_rules, columns, fits, number_key
-from insitu.store.outbox import Document, Egress, Offer, document_uid, pack, stop_document
+from insitu.store.outbox import Document, Egress, Offer, document_uid, pack, packed, stop_document
 from insitu.types import ArrayFeature, Feature, Output
 
 
@@ -46,6 +58,14 @@ def labels_of(policy: Policy, metadata: Sequence[str], calibrations: Sequence[st
     return tuple(name for name in named(policy) if name not in metadata and name not in calibrations)
 
 
+START_KEYS = ("uid", "time", "simulated", "source_run_uid")
+"""What a start document always holds (the last where there is such a run); metadata comes beside it."""
+EVENT_KEYS = ("uid", "descriptor", "seq_num", "time", "data", "timestamps", "filled")
+STOP_KEYS = ("uid", "run_start", "time", "exit_status", "reason", "num_events", "insitu")
+UNSAID = ("mode",)
+"""What a run knows of itself and sentences may say: words of the house."""
+
+
 class Documents:
     """One run's documents. `key`: of the pseudonyms."""
 
@@ -60,9 +80,12 @@ class Documents:
         self._segments: dict[str, list[int]] = {}
         self._since: Counter[str] = Counter()  # by source: records withheld since its last event
         self._array_last: dict[tuple[str, str], int] = {}
+        self._rules = {source: array_rules(policy, outputs) for source, outputs in about.outputs.items()}
         hidden = frozenset(policy.pseudonyms)
         # labels repeat from frame to frame
         self._hide = lru_cache(1024)(lambda name, text: pseudonym(key, name, text) if name in hidden else text)
+        secrets = {name: text for name, text in about.metadata.items() if name not in UNSAID}
+        self._tell = Sentences(secrets, frozenset(named(policy)), self._hide)
 
     def start(self) -> list[Offer]:
         """The start document."""
@@ -81,22 +104,23 @@ class Documents:
         """The documents that a record gives: none where it stays."""
         self.records += 1
         self.spent = self.spent._replace(raw=self.spent.raw + raw_bytes)
+        if self.policy.reasons:
+            self._tell.see(body.get("labels", {}))
         offers: list[Offer] = []
-        why = refusal(self.policy, self.spent, body)
-        if not why:
-            stream = self._stream(body)
-            address = f"insitu:{self.about.uid}/{body['source']}/{body['seq']}"
-            data = stream.columns.data(body, address, self._since[body["source"]], self._hide)
-            why = self._leave(body, stream, data, offers)
+        why = refusal(self.policy, self.spent, body) or self._event(body, offers)
+        self._count(body, why)
+        for rule in self._rules.get(body["source"], ()) if not why and body.get("complete", True) else ():
+            self._array(rule, body, arrays.get(rule.feature), offers)
+        return offers
+
+    def _count(self, body: Mapping[str, Any], why: str) -> None:
+        """A record has left, or stays for this reason."""
         if why:
             self.withheld[why] += 1
             self._since[body["source"]] += 1
-            return offers
-        self.spent = self.spent._replace(last_ns=body["time_ns"])
-        self._since[body["source"]] = 0
-        for rule in array_rules(self.policy, self.about.outputs.get(body["source"], {})):
-            self._array(rule, body, arrays.get(rule.feature), offers)
-        return offers
+        else:
+            self.spent = after(self.policy, self.spent, body)
+            self._since[body["source"]] = 0
 
     def manifest(self) -> dict[str, Any]:
         """What leaves, for the seal: documents, bytes, keys and rates by stream, what stayed and why, the ceilings."""
@@ -113,10 +137,41 @@ class Documents:
             "limits": self.policy.limits,
         }
 
+    def least(self, source: str, rule: str) -> int:
+        """Bytes of the largest document without which not even a decision of `rule` about a source could leave."""
+        body = {"source": source, "seq": 2**40, "time_ns": self.about.started_ns, "features": {}, "n": 0}
+        body |= {"verdicts": {"": {"label": "review"}}, "decision": {"action": QUIET, "rule": rule}}
+        stream = self._stream(body)
+        event, start = packed("event", self._made(body, stream, bare=True)), self.start()[0].packed
+        return max(len(event), len(start), len(pack("descriptor", stream.descriptor(body))[1]))
+
     def stop(self, seal: Mapping[str, Any], head: str, time_s: float) -> Offer:
-        """The stop document, after the seal entry that it names."""
-        reason = seal["reason"] if self.policy.reasons else ""
-        return Offer(None, "stop", pack("stop", stop_document(self.egress, seal, head, time_s, reason))[1])
+        """The stop document, after the seal entry that it names. Only what a rule said may be its reason: other reasons
+        are errors, and their texts stay."""
+        said = self.policy.reasons and seal["ended"] in ("halted", "finished")
+        reason = self._tell(seal["reason"], {}) if said else ""
+        document = pack("stop", stop_document(self.egress, seal, head, time_s, reason))[1]
+        if reason and len(document) > self.policy.max_bytes:
+            document = pack("stop", stop_document(self.egress, seal, head, time_s))[1]
+        return Offer(None, "stop", document)
+
+    def _event(self, body: Mapping[str, Any], offers: list[Offer]) -> str:
+        """Offer the event of a record; why not. Where values and texts are too large for a document, a decision leaves
+        without them."""
+        stream = self._stream(body)
+        event = self._made(body, stream)
+        why = self._leave(body, stream, event, packed("event", event), offers)
+        if why == "bytes" and decision_of(body)[0] != QUIET:
+            event = self._made(body, stream, bare=True)
+            why = self._leave(body, stream, event, packed("event", event), offers)
+        return why
+
+    def _made(self, body: Mapping[str, Any], stream: "_Stream", *, bare: bool = False) -> Document:
+        """The event of a record."""
+        withheld, address = self._since[body["source"]], f"insitu:{self.about.uid}/{body['source']}/{body['seq']}"
+        if bare:
+            return stream.event(body, stream.columns.bare(body, address, withheld))
+        return stream.event(body, stream.columns.data(body, address, withheld, self._hide, self._tell))
 
     def _array(self, rule: ArrayRule, body: Mapping[str, Any], array: ArrayFeature | None, offers: list[Offer]) -> None:
         """The event of an array in a stream of its own."""
@@ -128,23 +183,28 @@ class Documents:
         elif too_soon(self._array_last.get((source, key)), time_ns, rule.max_rate_hz):
             self.arrays_withheld["rate"] += 1
         else:
-            data = {"frame_seq": body["seq"], key: np.asarray(array.values)}
-            why = self._leave(body, self._stream(body, rule), data, offers)
+            stream, data = self._stream(body, rule), {"frame_seq": body["seq"], key: np.asarray(array.values)}
+            why = self._leave(body, stream, *pack("event", stream.event(body, data)), offers)
             if why:
                 self.arrays_withheld[why] += 1
             else:
                 self._array_last[source, key] = time_ns
 
-    def _leave(self, body: Mapping[str, Any], stream: "_Stream", data: Document, offers: list[Offer]) -> str:
+    def _leave(
+        self, body: Mapping[str, Any], stream: "_Stream", event: Document, as_bytes: bytes, offers: list[Offer]
+    ) -> str:
         """Offer an event (before the first, its descriptor), or nothing; why not."""
-        documents = [("event", *pack("event", stream.event(body, data)))]
+        documents = [("event", event, as_bytes)]
         if not stream.events:
             documents.insert(0, ("descriptor", *pack("descriptor", stream.descriptor(body))))
-        why = too_large(self.policy, self.spent, [len(packed) for _, _, packed in documents])
+        why = self._too_large(body, stream, [len(p) for _, _, p in documents])
         if not why:
             stream.events += 1
             offers += [self._offer(body["n"], *document) for document in documents]
         return why
+
+    def _too_large(self, body: Mapping[str, Any], stream: "_Stream", sizes: Sequence[int]) -> str:
+        return too_large(self.policy, self.spent, sizes, body if stream.rule is None else None)
 
     def _stream(self, body: Mapping[str, Any], rule: ArrayRule | None = None) -> "_Stream":
         """The stream of a record, or of one of its arrays."""
@@ -171,10 +231,10 @@ class Documents:
         found = self.about.calibrations.get(source, {})
         return {name: found[name] for name in self.policy.metadata if name in found and found[name].value is not None}
 
-    def _offer(self, n: int | None, name: str, document: Document, packed: bytes) -> Offer:
-        self.egress.add(name, document, packed)
-        self.spent = self.spent._replace(bytes=self.egress.total_bytes)
-        return Offer(n, name, packed)
+    def _offer(self, n: int | None, name: str, document: Document, as_bytes: bytes) -> Offer:
+        self.egress.add(name, document, as_bytes)
+        self.spent = self.spent._replace(bytes=self.spent.bytes + len(as_bytes))
+        return Offer(n, name, as_bytes)
 
 
 @dataclass(slots=True)
@@ -214,11 +274,12 @@ class _Stream:
         }
 
     def event(self, body: Mapping[str, Any], data: Document) -> Document:
-        """One event. Its uid is of source and seq; that of an array is of its stream and seq."""
+        """One event. Its uid is of source and seq (and of k, for a frame of which k points were there); that of an
+        array is of its stream and seq."""
         source, time_s = body["source"], body["time_ns"] / 1e9
-        of = source if self.rule is None else self.name
+        of = f"{source if self.rule is None else self.name}/{body['seq']}"
         return {
-            "uid": document_uid(self.about.uid, f"{of}/{body['seq']}"),
+            "uid": document_uid(self.about.uid, of if body.get("complete", True) else f"{of}/{body['k']}"),
             "descriptor": self.uid,
             "seq_num": self.events + 1,
             "time": time_s,

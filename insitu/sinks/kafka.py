@@ -7,7 +7,6 @@ appended twice, which is why each carries `insitu-id` and consumers drop what th
 
 import logging
 import os
-import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from insitu.errors import BrokerError, ConfigError
+from insitu.sinks.security import security_options
 
 HEADER = "insitu-id"
 """Header of every message: `<run_uid>:<oid>`."""
@@ -23,9 +23,9 @@ BATCH_BYTES = 262_144
 LARGEST = 1_048_576
 """Bytes of one message; a broker takes a little more unless told otherwise."""
 FOREVER_MS = 2**31 - 1
-SECRETS = ("password", "key_password")
-KEYS = ("protocol", "mechanism", "username", "password", "ca_file", "cert_file", "key_file", "key_password")
-"""What a security file may hold; files are relative to it."""
+END_S = 0.5
+HANDSHAKE = "Handshake failed"
+"""How kafka-python calls what goes wrong with TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,55 +59,19 @@ def link(table: Mapping[str, Any]) -> Link:
 
 
 def stored_link(run: Path) -> Link | None:
-    """The link of a stored run, from its recipe; None where that names no broker."""
+    """The link of a stored run, from its recipe; None where that names no broker. Raises `ConfigError`."""
     recipe = run / "recipe.toml"
-    table = tomllib.loads(recipe.read_text(encoding="utf-8")).get("kafka") if recipe.is_file() else None
+    try:
+        table = tomllib.loads(recipe.read_text(encoding="utf-8")).get("kafka") if recipe.is_file() else None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        remedy = "`insitu verify` tells what of the run is damaged"
+        raise ConfigError(f"the recipe of this run cannot be read: {e}", where=str(recipe), remedy=remedy) from e
     return link(table) if table and table.get("bootstrap") else None
 
 
 def connection_options(to: Link, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What producer and consumer need to connect: addresses, TLS and SASL.
-
-    The security file is TOML with keys out of `KEYS`. Name and password may come from INSITU_KAFKA_USERNAME and
-    INSITU_KAFKA_PASSWORD instead, which win. Raises `ConfigError`; its text never shows a secret.
-    """
-    given = {} if to.security is None else _read_security(to.security)
-    for key in ("username", "password"):
-        if value := environment.get(f"INSITU_KAFKA_{key.upper()}"):
-            given[key] = value
-    options: dict[str, Any] = {"bootstrap_servers": to.servers}
-    protocol = given.get("protocol", "SASL_SSL" if "username" in given else "SSL" if given else "PLAINTEXT")
-    options["security_protocol"] = protocol
-    if protocol.startswith("SASL"):
-        options["sasl_mechanism"] = given.get("mechanism", "SCRAM-SHA-512")
-        options["sasl_plain_username"], options["sasl_plain_password"] = given.get("username"), given.get("password")
-    names = {"ca_file": "ssl_cafile", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
-    for key, option in names.items():
-        if key in given and to.security is not None:
-            options[option] = str(to.security.parent / given[key])
-    if "key_password" in given:
-        options["ssl_password"] = given["key_password"]
-    return options
-
-
-def _read_security(path: Path) -> dict[str, str]:
-    try:
-        mode = path.stat().st_mode
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError(f"the security file cannot be read: {e.strerror}", where=str(path)) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # their text may show a secret
-        raise ConfigError(
-            "this is not valid TOML", where=str(path), expected='lines such as username = "..."'
-        ) from None
-    for key, value in table.items():
-        if key not in KEYS or not isinstance(value, str):
-            raise ConfigError(
-                "is not a text that a security file may hold", where=f"{path}: {key}", expected=", ".join(KEYS)
-            )
-    if mode & (stat.S_IRWXG | stat.S_IRWXO) and any(key in table for key in SECRETS):
-        raise ConfigError("others may read the secrets in this file", where=str(path), remedy=f"chmod 600 {path}")
-    return table
+    """What producer and consumer need to connect: addresses, TLS and SASL. Raises `ConfigError`."""
+    return {"bootstrap_servers": to.servers, **security_options(to.security, environment)}
 
 
 def producer_options(to: Link, *, request_timeout_s: float = 10.0) -> dict[str, Any]:
@@ -133,8 +97,8 @@ def producer_options(to: Link, *, request_timeout_s: float = 10.0) -> dict[str, 
 
 
 def make_producer(options: Mapping[str, Any]) -> Any:
-    """A producer that has reached a broker. Raises what kafka-python raises, and the refusal of a password, which
-    kafka-python only logs."""
+    """A producer that has reached a broker. Raises what kafka-python raises, and the refusals of a password or a
+    certificate, which kafka-python only logs."""
     from kafka import KafkaProducer
     from kafka.errors import KafkaTimeoutError
 
@@ -149,16 +113,26 @@ def make_producer(options: Mapping[str, Any]) -> Any:
         log.removeHandler(heard)
 
 
+def partition(producer: Any, topic: str, key: bytes) -> int:
+    """Where a key belongs, as every Kafka client has it (murmur2 of the key). Found once: all documents of a run have
+    one key, and the hash in Python costs a fifth of sending one. Raises what kafka-python raises."""
+    from kafka.partitioner.default import murmur2
+
+    partitions = sorted(producer.partitions_for(topic))
+    return partitions[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
+
+
 class _Heard(logging.Handler):
     """Keeps the refusal that a connection was lost by."""
 
     refusal: Exception | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        from kafka.errors import SaslAuthenticationFailedError
+        from kafka.errors import KafkaConnectionError, SaslAuthenticationFailedError, UnsupportedSaslMechanismError
 
         for part in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(part, SaslAuthenticationFailedError):
+            refused = isinstance(part, (SaslAuthenticationFailedError, UnsupportedSaslMechanismError))
+            if refused or (isinstance(part, KafkaConnectionError) and HANDSHAKE in str(part)):
                 self.refusal = part
 
 
@@ -170,9 +144,17 @@ def quiet() -> None:
 
 
 def abort(producer: Any) -> None:
-    """End a producer at once, also from its own thread: nothing that waits behind a failed document may be appended
+    """Stop a producer at once, also from its own thread: nothing that waits behind a failed document may be appended
     before that document is tried again. (`close(0)` would first wait for what cannot come.)"""
     producer._sender.force_close()
+
+
+def end(producer: Any) -> None:
+    """Stop a producer, wait for its thread, and leave nothing that would flush it again when it is collected."""
+    abort(producer)
+    producer._sender.join(END_S)
+    producer._unregister_cleanup()
+    producer._closed = True
 
 
 def too_large(error: BaseException) -> bool:
@@ -189,8 +171,15 @@ def told(error: BaseException, to: Link) -> str:
     at = f"the broker at {to.bootstrap}"
     if isinstance(error, errors.SaslAuthenticationFailedError):
         return f"{at} refuses the name or the password of the security file"
+    if isinstance(error, errors.UnsupportedSaslMechanismError):
+        return f"{at} does not take this mechanism of passwords: set `mechanism` in the security file"
     if isinstance(error, errors.AuthorizationError):
-        return f"{at} does not allow writing to {to.topic}"
+        return f"{at} does not allow writing to {to.topic}; ask for the rights Write and Describe on this topic"
+    if isinstance(error, errors.KafkaConnectionError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        why = str(error).rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return f"{at} shows a certificate that is not trusted ({why}): see `ca_file` in the security file"
+    if isinstance(error, errors.KafkaConnectionError) and HANDSHAKE in str(error):
+        return f"{at} does not agree on TLS: {str(error).partition(HANDSHAKE)[2].lstrip(': ')}"
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         return f"{at} has no topic {to.topic}; ask for it to be made"
     if "bootstrap" in str(error):

@@ -1,15 +1,18 @@
 """What the broker has acknowledged of a run: `<run>/sent.json`, written by its forwarder only, not sealed."""
 
 import os
+import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from insitu.store.ledger import connect
+from insitu.maths.latency import Latency
+from insitu.store.ledger import broken, connect
 
 STATES = ("never", "sending", "waiting", "idle", "done", "ended")
 """never sent, sending, broker away or refusing, all that is there is sent, sealed and sent, forwarder ended before."""
@@ -17,7 +20,8 @@ STATES = ("never", "sending", "waiting", "idle", "done", "ended")
 
 @dataclass(slots=True)
 class Sent:
-    """`oid`: everything up to it was acknowledged (or set aside: `set_aside` says which document and why)."""
+    """`oid`: everything up to it was acknowledged (or set aside: `set_aside` says which document and why). `net`: the
+    histogram of the time from decision to acknowledgement."""
 
     oid: int = 0
     documents: int = 0
@@ -28,7 +32,12 @@ class Sent:
     topic: str = ""
     bootstrap: str = ""
     set_aside: list[dict[str, Any]] = field(default_factory=list)
+    net: dict[str, Any] = field(default_factory=dict)
     updated_ns: int = 0
+
+    def latency_ms(self) -> dict[str, float] | None:
+        """Decision to acknowledgement of the records that a broker has acknowledged: p50, p99 and max in ms."""
+        return Latency(self.net).as_dict()
 
 
 def read_sent(run: Path) -> Sent:
@@ -55,11 +64,19 @@ def write_sent(run: Path, sent: Sent) -> None:
 
 
 class Row(NamedTuple):
-    """One document of the outbox."""
+    """One document of the outbox. `timing`: of an event, as the ledger has it of its record; None for the
+    others."""
 
     oid: int
     name: str
     doc: bytes
+    timing: bytes | None = None
+
+
+def decided_ns(timing: bytes) -> int:
+    """When a record was decided: by the clock of this machine, as everything about an acknowledgement."""
+    found = orjson.loads(timing)
+    return found["arrival_ns"] + 1000 * found["edge_us"]
 
 
 class Outbox:
@@ -85,9 +102,11 @@ class Outbox:
     def after(self, oid: int, *, rows: int, nbytes: int) -> list[Row]:
         """Documents behind `oid`, at most so many rows and about so many bytes. Sets `sealed`, read before them."""
         found: list[Row] = []
-        with closing(connect(self._ledger)) as db:
-            self.sealed = db.execute("SELECT 1 FROM log WHERE kind = 'seal' LIMIT 1").fetchone() is not None
-            query = "SELECT oid, name, doc FROM outbox WHERE oid > ? ORDER BY oid LIMIT ?"
+        with self._reading() as db:
+            query = (
+                "SELECT oid, name, doc, body FROM outbox "
+                "LEFT JOIN timing ON timing.n = outbox.n AND outbox.name = 'event' WHERE oid > ? ORDER BY oid LIMIT ?"
+            )
             for row in db.execute(query, (oid, rows)):
                 found.append(Row(*row))
                 nbytes -= len(row[2])
@@ -96,7 +115,17 @@ class Outbox:
         return found
 
     def last(self) -> tuple[int, int]:
-        """(last oid, bytes of all documents)."""
-        with closing(connect(self._ledger)) as db:
+        """(last oid, bytes of all documents). Sets `sealed`, read before them."""
+        with self._reading() as db:
             oid, nbytes = db.execute("SELECT max(oid), sum(length(doc)) FROM outbox").fetchone()
         return oid or 0, nbytes or 0
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one look, `sealed` asked first. Raises `StorageError` where the ledger is damaged."""
+        with closing(connect(self._ledger)) as db:
+            try:
+                self.sealed = db.execute("SELECT 1 FROM log WHERE kind = 'seal' LIMIT 1").fetchone() is not None
+                yield db
+            except sqlite3.Error as e:
+                raise broken(e, self._ledger, "read the outbox of") from e

@@ -2,16 +2,18 @@
 
 A value that is not there is NaN (text: empty) and its `<key>_status` says "absent"; where the policy lets reasons
 leave, also why. The keys follow from policy, declared outputs and model names alone, so that `insitu check` shows
-exactly those that will leave, and a run with no peak has the keys of a run with seven.
+exactly those that will leave, and a run with no peak has the keys of a run with seven. Values are plain Python types,
+so that an event is packed as it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 
 from insitu.sinks.policy import ArrayRule, Policy, matching
+from insitu.store.canonical import text
 from insitu.types import ArrayFeature, Output
 
 OWN = ("frame_seq", "withheld", "action", "rule", "reason", "review", "raw_address", "time", "seq_num")
@@ -19,6 +21,10 @@ OWN = ("frame_seq", "withheld", "action", "rule", "reason", "review", "raw_addre
 
 Hide = Callable[[str, str], str]
 """(name, text) to what may leave of it."""
+Tell = Callable[[Any, Mapping[str, Any]], str]
+"""(sentence, body of its record) to what may leave of it."""
+NAN: Final = float("nan")
+NO_VERDICT: Final = {"label": "", "reason": ""}
 
 
 def data_key(
@@ -40,8 +46,8 @@ def number_key(source: str, unit: str | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The keys of one source's events. `units`: of scalar features, by key; `context`: units by name, "" where only the
-    first frame tells; `labels`: frame labels by name."""
+    """The keys of one source's events. `features`: units of those that are numbers; `context`: units by name, "" where
+    only the first frame tells; `labels`: frame labels by name."""
 
     source: str
     features: Mapping[str, str]
@@ -49,6 +55,18 @@ class Columns:
     verdicts: tuple[str, ...]
     labels: tuple[str, ...]
     reasons: bool
+    _context: tuple[tuple[str, str, str], ...] = field(init=False, repr=False)  # key, unit, _status
+    _features: tuple[tuple[str, str, str, str], ...] = field(init=False, repr=False)  # key, unit, _status, _sigma
+    _verdicts: tuple[tuple[str, str, str, str], ...] = field(init=False, repr=False)  # name, _label, _score, _reason
+
+    def __post_init__(self) -> None:  # events are many: their keys are made once
+        made = {
+            "_context": tuple((k, unit, f"{k}_status") for k, unit in self.context.items()),
+            "_features": tuple((k, unit, f"{k}_status", f"{k}_sigma") for k, unit in self.features.items()),
+            "_verdicts": tuple((n, f"{n}_label", f"{n}_score", f"{n}_reason") for n in self.verdicts),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
 
     def data_keys(self) -> dict[str, dict[str, Any]]:
         """The descriptor's `data_keys`, in the order of the events' data."""
@@ -72,46 +90,76 @@ class Columns:
                 keys[f"{name}_reason"] = data_key(self.source, "string")
         return keys | {f"label_{name}": data_key(self.source, "string") for name in self.labels}
 
-    def data(self, body: Mapping[str, Any], address: str, withheld: int, hide: Hide) -> dict[str, Any]:
-        """The values of one record under all keys."""
-        decision, verdicts = body["decision"], body["verdicts"]
-        review = any(v["label"] == "review" for v in verdicts.values())
-        data: dict[str, Any] = {"frame_seq": body["seq"], "withheld": withheld}
-        data |= {"action": decision["action"], "rule": decision["rule"]}
+    def data(self, body: Mapping[str, Any], address: str, withheld: int, hide: Hide, tell: Tell) -> dict[str, Any]:
+        """The values of one record under all keys, in plain types."""
+        verdicts, context, features = body["verdicts"], body.get("context", {}), body["features"]
+        data = self._ours(body, address, withheld)
         if self.reasons:
-            data["reason"] = decision["reason"]
-        data |= {"review": review, "raw_address": address if review else ""}
-        for name, unit in self.context.items():
-            data |= self._number(name, body.get("context", {}).get(name), unit)
-        for name, unit in self.features.items():
-            found = body["features"].get(name)
-            data |= self._number(name, found, unit)
-            sigma = None if found is None else found.get("sigma")
-            data[f"{name}_sigma"] = float("nan") if sigma is None else float(sigma)
-        for name in self.verdicts:
-            data |= self._verdict(name, verdicts.get(name))
+            data["reason"] = tell(body["decision"]["reason"], body)
+            data["review"], data["raw_address"] = (
+                data.pop("review"),
+                data.pop("raw_address"),
+            )  # in the order of the keys
+        for key, unit, status in self._context:
+            data[key], data[status] = self._number(context.get(key), unit, body, tell)
+        for key, unit, status, sigma in self._features:
+            found = features.get(key)
+            data[key], said = self._number(found, unit, body, tell)
+            data[sigma] = NAN if found is None or said != "ok" else found.get("sigma", NAN)
+            data[status] = said
+        for name, label, score, reason in self._verdicts:
+            found = verdicts.get(name, NO_VERDICT)
+            data[label], data[score] = text_of(found["label"]), number_of(found.get("score"))
+            if self.reasons:
+                data[reason] = tell(found["reason"], body)
         labels = body.get("labels", {})
-        return data | {f"label_{name}": hide(name, labels[name]) if name in labels else "" for name in self.labels}
-
-    def _number(self, name: str, found: Mapping[str, Any] | None, unit: str) -> dict[str, Any]:
-        status, value = "ok", float("nan")
-        if found is None or found["value"] is None:
-            status = self._absent("" if found is None else found.get("why", ""))
-        elif found["unit"] != unit:
-            status = self._absent(f"it is in {found['unit']}")
-        else:
-            value = float(found["value"])
-        return {name: value, f"{name}_status": status}
-
-    def _absent(self, why: str) -> str:
-        return f"absent: {why}" if self.reasons and why else "absent"
-
-    def _verdict(self, name: str, verdict: Mapping[str, Any] | None) -> dict[str, Any]:
-        found = verdict or {"label": "", "reason": ""}
-        data = {f"{name}_label": found["label"], f"{name}_score": float(found.get("score", float("nan")))}
-        if self.reasons:
-            data[f"{name}_reason"] = found["reason"]
+        for name in self.labels:
+            data[f"label_{name}"] = hide(name, labels[name]) if name in labels else ""
         return data
+
+    def bare(self, body: Mapping[str, Any], address: str, withheld: int) -> dict[str, Any]:
+        """The decision alone: no value, each status "withheld", no text."""
+        empty = {"number": NAN, "string": ""}
+        data = {key: empty.get(described["dtype"], "") for key, described in self.data_keys().items()}
+        data |= {f"{name}_status": "withheld" for name in (*self.context, *self.features)}
+        return data | self._ours(body, address, withheld)
+
+    @staticmethod
+    def _ours(body: Mapping[str, Any], address: str, withheld: int) -> dict[str, Any]:
+        decision = body["decision"]
+        review = any(v["label"] == "review" for v in body["verdicts"].values())
+        return {
+            "frame_seq": body["seq"],
+            "withheld": withheld,
+            "action": decision["action"],
+            "rule": decision["rule"],
+            "review": review,
+            "raw_address": address if review else "",
+        }
+
+    def _number(
+        self, found: Mapping[str, Any] | None, unit: str, body: Mapping[str, Any], tell: Tell
+    ) -> tuple[float, str]:
+        """(value, status)."""
+        if found is not None and found["value"] is not None and found["unit"] == unit:
+            return float(found["value"]), "ok"
+        if not self.reasons or found is None:
+            return NAN, "absent"
+        why = tell(f"it is in {found['unit']}" if found["value"] is not None else found.get("why", ""), body)
+        return NAN, f"absent: {why}" if why else "absent"
+
+
+def text_of(value: Any) -> str:
+    """A text of a role, valid."""
+    return value if type(value) is str else text(value)
+
+
+def number_of(value: Any) -> float:
+    """A number of a role; NaN where it is none."""
+    try:
+        return NAN if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return NAN
 
 
 def columns(

@@ -9,6 +9,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ import msgpack
 import orjson
 from blake3 import blake3
 
+from insitu.store.canonical import plain
 from insitu.types import ArrayFeature
 
 Document = dict[str, Any]
@@ -49,8 +51,17 @@ def pack(name: str, document: Mapping[str, Any]) -> tuple[Document, bytes]:
     """A document in plain Python types, and its bytes."""
     import event_model
 
-    plain = event_model.sanitize_doc(dict(document))
-    return plain, bytes(msgpack.packb((name, plain)) or b"")
+    sanitized = event_model.sanitize_doc(dict(document))
+    return sanitized, packed(name, sanitized)
+
+
+def packed(name: str, document: Document) -> bytes:
+    """The bytes of a document that is in plain Python types already: those that `pack` gives, without its way through
+    JSON. A text that is no valid UTF-8 is escaped."""
+    try:
+        return bytes(msgpack.packb((name, document)) or b"")
+    except UnicodeEncodeError:
+        return bytes(msgpack.packb((name, plain(document))) or b"")
 
 
 def unpack(packed: bytes) -> tuple[str, Document]:
@@ -61,7 +72,12 @@ def unpack(packed: bytes) -> tuple[str, Document]:
 
 def document_uid(run_uid: str, name: str) -> str:
     """The uid of a document: the same whenever it is made of the same run."""
-    return str(uuid.uuid5(uuid.UUID(run_uid), name))
+    return str(uuid.uuid5(_namespace(run_uid), name))
+
+
+@lru_cache(64)
+def _namespace(run_uid: str) -> uuid.UUID:
+    return uuid.UUID(run_uid)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ rebuilt. May be interrupted and repeated at any point.
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,10 +17,11 @@ from insitu.store.files import Disk
 from insitu.store.frames import Place, rebuild
 from insitu.store.ledger import Ledger, add_body
 from insitu.store.lock import Lock, is_locked
-from insitu.store.outbox import account, pack, spool, stop_document
+from insitu.store.outbox import Egress, account, pack, spool, stop_document
 from insitu.store.runs import StoredRun, is_run
 from insitu.store.seal import finish
 from insitu.store.segments import array_spec, group_metadata, segment_attributes
+from insitu.store.tally import Tally
 
 
 def find_unsealed(data_root: Path) -> list[Path]:
@@ -37,9 +38,14 @@ def _began(folder: Path) -> bool:
         return True  # damaged, not empty: `recover` says what is wrong
 
 
-def recover(folder: Path, disk: Disk | None = None) -> dict[str, Any]:
-    """Seal what is there. Returns what was found and done: uid, already_sealed, frames, records, skipped, cut_bytes,
-    removed, balanced. Raises `StorageError` where committed data is missing."""
+Recount = Callable[[StoredRun], dict[str, Any] | None]
+"""The account of what left and what stayed, from policy, records and outbox; None where it cannot be had."""
+
+
+def recover(folder: Path, disk: Disk | None = None, *, recount: Recount | None = None) -> dict[str, Any]:
+    """Seal what is there. `recount` says why records did not leave; without it only their number is told. Returns what
+    was found and done: uid, already_sealed, frames, records, skipped, cut_bytes, removed, balanced. Raises
+    `StorageError` where committed data is missing."""
     disk = disk or Disk()
     lock = Lock(folder)
     try:
@@ -49,7 +55,7 @@ def recover(folder: Path, disk: Disk | None = None) -> dict[str, Any]:
             uid, seal = run.uid, run.seal_body()
             if seal is not None and run.sealed:
                 return {"path": str(folder), "uid": uid, "began": True, "already_sealed": True, **_counts(seal)}
-        found: dict[str, Any] = {} if seal is not None else _close(folder, disk)
+        found: dict[str, Any] = {} if seal is not None else _close(folder, disk, recount)
         finish(folder, disk)
     finally:
         lock.release()
@@ -62,7 +68,7 @@ def _counts(seal: dict[str, Any]) -> dict[str, Any]:
     return {"ended": seal["ended"], "frames": seal["counts"]["frames"]["stored"], "counts": seal["counts"]}
 
 
-def _close(folder: Path, disk: Disk) -> dict[str, Any]:
+def _close(folder: Path, disk: Disk, recount: Recount | None) -> dict[str, Any]:
     removed = [str(p.relative_to(folder)) for p in _leftovers(folder)]
     for name in removed:
         (folder / name).unlink()
@@ -74,6 +80,7 @@ def _close(folder: Path, disk: Disk) -> dict[str, Any]:
         tally = run.tally()
         without = list(_without_record(run))
         egress, stop = account(run.connection)
+        manifest = _manifest(run, egress, tally, recount) if egress.run_uid and stop is None else None
     ledger = Ledger(folder / "ledger.db", disk)
     reason = "the process was killed before this frame was judged"
     for n, source, seq in without:
@@ -85,9 +92,7 @@ def _close(folder: Path, disk: Disk) -> dict[str, Any]:
     counts = tally.as_dict()
     reason = "killed; recovered afterwards"
     seal: dict[str, Any] = {"ended": "failed", "reason": reason, "counts": counts}
-    if egress.run_uid and stop is None:
-        kept = tally.analysed - egress.records
-        manifest = {**egress.manifest(), "records": tally.analysed, "withheld": {"in_all": kept} if kept else {}}
+    if manifest is not None:
         seal["egress"] = {**manifest, "spool": spool(manifest, folder)}
     add_body(ledger, "seal", None, seal)
     if "egress" in seal:
@@ -96,6 +101,15 @@ def _close(folder: Path, disk: Disk) -> dict[str, Any]:
     ledger.commit()
     ledger.close()
     return found
+
+
+def _manifest(run: StoredRun, egress: Egress, tally: Tally, recount: Recount | None) -> dict[str, Any]:
+    """The account of what left. What was recounted must be what the outbox holds."""
+    found, kept = egress.manifest(), tally.analysed - egress.records
+    told = recount(run) if recount is not None else None
+    if told is not None and all(told[name] == found[name] for name in found):
+        return told
+    return {**found, "records": tally.analysed, "withheld": {"in_all": kept} if kept else {}}
 
 
 def _leftovers(folder: Path) -> Iterator[Path]:

@@ -11,12 +11,12 @@ def test_a_skipped_file_is_told_on_screen_and_in_the_notes(insitu, tmp_path):
     folder = tmp_path / "patterns"
     folder.mkdir()
     (folder / "a.xy").write_text(ROWS)
-    (folder / "b.xrdml").write_text("<xrd/>")
+    (folder / "b.uxd").write_text("; a scan\n")
     said = insitu("run", "xrd_1d", "--input", folder, "--data-root", tmp_path)
-    assert "note: skipped b.xrdml: PANalytical XRDML is not read yet" in said.err
-    assert "skipped b.xrdml" in said.out
+    assert "note: skipped b.uxd: Bruker UXD is not read yet" in said.err
+    assert "skipped b.uxd" in said.out
     body = insitu("run", "xrd_1d", "--input", folder, "--data-root", tmp_path, "--json").body
-    assert [note for note in body["notes"] if note.startswith("skipped b.xrdml")]
+    assert [note for note in body["notes"] if note.startswith("skipped b.uxd")]
 
 
 def test_many_remarks_are_counted_not_listed():

@@ -358,9 +358,30 @@ def test_one_key_in_two_units_is_refused() -> None:
         load({**RECIPE, "features": features, "models": [], "rules": [], "policy": {}}, detectors=DETECTORS)
 
 
+PONI = """poni_version: 2.1
+Detector: Detector
+Detector_config: {"pixel1": 1e-4, "pixel2": 1e-4, "max_shape": [64, 64]}
+Distance: 0.2
+Poni1: 0.003
+Poni2: 0.003
+Rot1: 0
+Rot2: 0
+Rot3: 0
+Wavelength: 1e-10
+"""
+
+
+def needed(recipe: str, folder: Path) -> list[str]:
+    """What a shipped recipe has to be given before it can run: files that only its user has."""
+    if recipe != "xrd_2d":
+        return []
+    (folder / "a.poni").write_text(PONI)
+    return [f"detector.geometry.poni={folder / 'a.poni'}"]
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
 def test_a_shipped_recipe_loads_describes_and_reads_back(path: Path, tmp_path: Path) -> None:
-    setup = load(path, purpose="check")
+    setup = load(path, purpose="check", sets=needed(path.stem, tmp_path))
     assert (setup.name, bool(setup.title)) == (path.stem, True)
     again = load_stored(stored(setup, tmp_path))
     assert (again.recipe_toml, digests(again)) == (setup.recipe_toml, digests(setup))
@@ -389,10 +410,12 @@ def test_importing_config_imports_nothing_heavy() -> None:
 
 
 def test_well_known_calibrations_are_brought_to_the_units_that_readers_rely_on() -> None:
-    given = {"wavelength": "0.15406 nm", "temperature": "25 degC", "distance": "208.651 mm", "wavelength_2": "1.5444"}
+    given = {"wavelength": "0.15406 nm", "wavelength2": "0.15444 nm", "temperature": "25 degC"}
+    given |= {"distance": "208.651 mm", "my_own": "7"}
     setup = load(one(), detectors={"left": {**LEFT, "calibration": given}})
     found = setup.sources[0].detector.calibration
     assert found["wavelength"] == Feature(1.5406, "angstrom")
     assert found["temperature"] == Feature(298.15, "K")
     assert found["distance"] == Feature(208.651, "mm")  # of the right kind, and kept as it was written
-    assert found["wavelength_2"] == Feature(1.5444, "")  # a name of one's own
+    assert found["wavelength2"] == Feature(1.5444, "angstrom")
+    assert found["my_own"] == Feature(7, "")  # a name of one's own

@@ -4,91 +4,26 @@ consumer's one rule, counted against what the broker itself says that it holds."
 import signal
 import subprocess
 import sys
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from insitu.sinks.consume import Once, insitu_id, unpack
+from insitu.sinks.consume import unpack
 from insitu.sinks.forward import Forwarder
-from insitu.sinks.kafka import Link, producer_options
 from insitu.sinks.sent import read_sent
-from tests.broker import PASSWORD, USER, Broker, end_offset, messages
+from tests.broker import PASSWORD, USER, Broker
+from tests.forwarders import link, oids, once, options, refused, sending, wait_for
 from tests.outboxes import Outgoing
 from tests.proxy import Proxy
+from tests.topics import make_topic, messages
 
 # kafka-python leaves the sockets of a producer that was ended at once to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 MANY = 20_000
 """Documents: some megabytes, so that a fault finds batches on their way."""
-
-
-def link(bootstrap: str) -> Link:
-    """A topic of its own for each test."""
-    return Link(bootstrap=bootstrap, beamline=f"t{uuid.uuid4().hex[:12]}")
-
-
-def options(to: Link, **changes: Any) -> dict[str, Any]:
-    """As in a run, but impatient."""
-    return {
-        **producer_options(to, request_timeout_s=2.0),
-        "max_block_ms": 1500,
-        "bootstrap_timeout_ms": 1500,
-        **changes,
-    }
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "this did not come"
-        time.sleep(0.02)
-
-
-@contextmanager
-def sending(out: Outgoing, to: Link, **changes: Any) -> Iterator[Forwarder]:
-    """A forwarder that follows the run in a thread; ends when the run is sealed and sent, or with the test."""
-    forwarder = Forwarder(out.folder, to, options(to, **changes))
-    thread = threading.Thread(target=lambda: forwarder.send_all(follow=True), daemon=True)
-    thread.start()
-    try:
-        yield forwarder
-        thread.join(90)
-        assert not thread.is_alive(), f"not all was sent: {forwarder.sent}"
-    finally:
-        forwarder.stop.set()
-        thread.join(10)
-
-
-def make_topic(broker: Broker, to: Link, settings: dict[str, str] | None = None) -> None:
-    from kafka.admin import KafkaAdminClient, NewTopic
-
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    admin.create_topics([NewTopic(to.topic, 1, 1, topic_configs=settings or {})])
-    admin.close()
-
-
-def oids(to: Link, bootstrap: str, uid: str) -> list[int]:
-    """The numbers of the documents as they lie in the topic, repeats and all; as many as the broker says."""
-    found = messages(bootstrap, to.topic)
-    assert len(found) == end_offset(bootstrap, to.topic)
-    ids = [insitu_id(m.headers) for m in found]
-    assert None not in ids
-    assert {i[0] for i in ids if i} == {uid}
-    assert all(m.key == uid.encode() for m in found)
-    return [i[1] for i in ids if i]
-
-
-def once(numbers: list[int]) -> list[int]:
-    rule = Once()
-    return [oid for oid in numbers if rule.new("run", oid)]
 
 
 def test_a_broker_that_is_absent_at_the_start_gets_everything_when_it_comes(tmp_path: Path, broker: Broker) -> None:
@@ -163,7 +98,7 @@ def test_a_topic_that_is_missing_is_named_and_everything_goes_when_it_is_made(tm
         with sending(out, to) as forwarder:
             wait_for(lambda: forwarder.sent.state == "waiting")
             assert to.topic in forwarder.sent.problem
-            make_topic(strict, to)
+            make_topic(strict.bootstrap, to.topic)
             out.seal()
         assert oids(to, strict.bootstrap, out.uid) == list(range(1, 102))
     finally:
@@ -175,7 +110,7 @@ def test_a_document_that_is_too_large_is_set_aside_and_the_others_go_on(
     tmp_path: Path, broker: Broker, limit: int | None, filler: int
 ) -> None:
     to, out = link(broker.bootstrap), Outgoing(tmp_path).offer(400).offer(1, filler=filler).offer(400).seal()
-    make_topic(broker, to, {"max.message.bytes": str(limit)} if limit else {})
+    make_topic(broker.bootstrap, to.topic, {"max.message.bytes": str(limit)} if limit else {})
     with sending(out, to):
         pass
     sent = read_sent(out.folder)
@@ -191,12 +126,10 @@ def test_a_wrong_password_is_told_and_never_shown(tmp_path: Path, broker: Broker
     secrets.write_text(f'{text}"not-this-one"\n')
     to = replace(link(f"127.0.0.1:{broker.guarded}"), security=secrets)
     out = Outgoing(tmp_path).offer(50).seal()
-    sent = Forwarder(out.folder, to, options(to)).send_all(follow=False, give_up_s=4)
-    assert (sent.state, sent.oid) == ("ended", 0)
-    assert "refuses the name or the password" in sent.problem
+    refused(out, to, "refuses the name or the password")
     assert "not-this-one" not in (out.folder / "sent.json").read_text()
     secrets.write_text(f'{text}"{PASSWORD}"\n')
-    assert Forwarder(out.folder, to, options(to)).send_all(follow=False, give_up_s=20).state == "done"
+    assert Forwarder(out.folder, to, options(to)).send_all(follow=False, give_up_s=30).state == "done"
     assert oids(to, broker.bootstrap, out.uid) == list(range(1, 52))
 
 

@@ -172,6 +172,8 @@ def test_the_same_frame_gives_the_same_bits_in_any_memory_layout() -> None:
         ({"name": "Peak one"}, "name"),
         ({"windows": [(28.2, 28.7)], "reference": "first"}, "reference"),
         ({"axis": "d", "reference": "first"}, "reference"),
+        ({"method": "moment", "eta": True}, "eta"),
+        ({"method": "moment", "doublet": True}, "doublet"),
     ],
 )
 def test_impossible_settings_are_refused(keys: dict, where: str) -> None:
@@ -180,7 +182,12 @@ def test_impossible_settings_are_refused(keys: dict, where: str) -> None:
     assert caught.value.where == where
 
 
-ANYTHING = [Peaks(windows=[(20.1, 20.6)]), Peaks(windows=[(20.1, 20.6)], method="moment"), Peaks(max_peaks=2)]
+ANYTHING = [
+    Peaks(windows=[(20.1, 20.6)]),
+    Peaks(windows=[(20.1, 20.6)], method="moment"),
+    Peaks(max_peaks=2),
+    Peaks(windows=[(20.0, 20.4), (20.3, 20.6), (20.5, 20.9)], eta=True, wavelengths=(1.5406, 1.5444), fit_ratio=True),
+]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -238,10 +245,36 @@ def test_the_strongest_peak_of_jadarite_is_measured(data: Path) -> None:
     assert found["n_peaks"].value > 100
 
 
-def test_the_strong_maxima_of_fluorapatite_are_measured(data: Path) -> None:
-    pattern = std(data / "xrd" / "ref_fluorapatite_lab" / "FAP.XRA")
-    found = Peaks(max_peaks=7)(pattern, {}, ())
+PREDICTED = (25.855, 31.909, 32.235, 33.082, 34.121)
+"""K-alpha1 of (002), (211), (112), (300), (202) of fluorapatite, deg (data README)."""
+CU = (1.5405, 1.5443)
+
+
+@pytest.fixture(scope="module")
+def fluorapatite(data: Path) -> Frame:
+    return std(data / "xrd" / "ref_fluorapatite_lab" / "FAP.XRA")
+
+
+def test_the_strong_maxima_of_fluorapatite_are_measured(fluorapatite: Frame) -> None:
+    found = Peaks(max_peaks=7)(fluorapatite, {}, ())
     positions = np.array([f.value for key, f in found.items() if key.endswith("_position")])
     for known in (25.80, 31.86, 32.20, 33.04, 34.08):  # data README: measured maxima
         # one profile on a K-alpha doublet lies a little above the maximum, which is K-alpha1
         assert np.min(np.abs(positions - known)) < 0.04
+
+
+def test_the_doublets_of_fluorapatite_lie_where_the_sample_stood(fluorapatite: Frame) -> None:
+    """All five lines are -0.05 deg from their predicted place (data README: zero and displacement), all alike."""
+    windows = [(25.4, 26.3), (31.5, 32.07), (32.0, 32.6), (32.7, 33.5), (33.7, 34.5)]
+    found = Peaks(windows=windows, wavelengths=CU, chi2=True)(fluorapatite, {}, ())
+    offsets = np.array([found[f"peak{k}_position"].value for k in range(1, 6)]) - PREDICTED
+    np.testing.assert_allclose(offsets, -0.05, atol=0.02)
+    assert np.ptp(offsets) < 0.012
+    single = Peaks(windows=windows, chi2=True)(fluorapatite, {}, ())
+    for k in range(1, 6):
+        assert found[f"peak{k}_chi2"].value < single[f"peak{k}_chi2"].value / 1.5
+        assert single[f"peak{k}_width"].value > 1.4 * found[f"peak{k}_width"].value
+    automatic = Peaks(max_peaks=8, wavelengths=CU)(fluorapatite, {}, ())
+    for k, offset in enumerate(offsets):
+        near = [f.value for key, f in automatic.items() if key.endswith("_position")]
+        assert np.min(np.abs(np.array(near) - PREDICTED[k] - offset)) < 0.003

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import find_peaks as scipy_find_peaks
 
-from insitu.maths.find_peaks import find_peaks, prominences, windows_around
+from insitu.maths.find_peaks import find_peaks, groups_around, prominences, windows_around
 from insitu.maths.noise import poisson_sigma
 
 
@@ -43,6 +43,18 @@ def test_the_strongest_peak_of_jadarite_is_found_and_prominences_agree_with_scip
     assert set(found.top) <= set(index)
 
 
+def test_the_recorded_peaks_of_jadarite_above_20_sigma_are_found(data: Path) -> None:
+    """The list was made once with scipy alone; the file says how."""
+    x, y, esd = fxye(data / "xrd" / "ref_jadarite_11bm" / "11bmb_6231.fxye")
+    recorded = np.loadtxt(Path(__file__).parent / "recorded" / "jadarite_peaks.txt")
+    assert recorded.shape == (162, 3)
+    assert recorded[:, 1].min() >= 20.0
+    found = find_peaks(y, esd)
+    away = np.abs(x[found.top][None, :] - recorded[:, :1]).min(axis=1)
+    assert np.mean(away <= np.maximum(0.5 * recorded[:, 2], 0.0025)) >= 0.99
+    assert found.top.size < 300  # and not by calling everything a peak
+
+
 def test_noise_has_hardly_any_peaks() -> None:
     rng = np.random.default_rng(2)
     total = 0
@@ -74,3 +86,25 @@ def test_the_strongest_windows_come_in_order_of_position() -> None:
     y = sum(h * np.exp(-(((x - at) / 0.1) ** 2)) for at, h in ((2.0, 5.0), (4.0, 1.0), (6.0, 9.0)))
     windows = windows_around(x, find_peaks(y, np.full(x.size, 0.05)), 2)
     assert [low < at < high for (low, high), at in zip(windows, (2.0, 6.0), strict=True)] == [True, True]
+
+
+def test_neighbours_within_reach_belong_together_and_come_along() -> None:
+    x = np.linspace(0.0, 20.0, 2001)
+    y = sum(h * np.exp(-(((x - at) / 0.1) ** 2)) for at, h in ((4.0, 9.0), (4.5, 5.0), (12.0, 7.0), (5.0, 3.0)))
+    found = find_peaks(y, np.full(x.size, 0.05))
+    windows = groups_around(x, found, 2)
+    assert [(round(w.low, 1), round(w.high, 1), w.asked) for w in windows] == [
+        (3.5, 4.2, True),
+        (4.2, 4.8, False),
+        (11.5, 12.5, True),
+    ]
+    assert windows[0].group == windows[1].group != windows[2].group
+
+
+def test_a_group_has_no_more_peaks_than_it_may() -> None:
+    x = np.linspace(0.0, 20.0, 4001)
+    y = sum(np.exp(-(((x - at) / 0.1) ** 2)) for at in np.arange(2.0, 18.0, 0.5))
+    windows = groups_around(x, find_peaks(y, np.full(x.size, 0.01)), 32)
+    sizes = np.bincount([w.group for w in windows])
+    assert len(windows) == 32
+    assert sizes.max() == 6

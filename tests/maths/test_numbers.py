@@ -39,6 +39,43 @@ def test_nineteen_digits_are_rounded_once(mantissa: int, places: int) -> None:
     assert read_table(f"{text} 0\n".encode(), 0, 2).values[0, 0] == float(text)
 
 
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.decimals(-(10**14), 10**14, places=7) | st.decimals(-1000, 1000, places=7), st.integers(0, 7)),
+        min_size=4,
+        max_size=40,
+    ),
+    st.sampled_from([(" ", "\n", ""), ("\t", "\r\n", ""), (" ", "\n", "x"), ("  ", " \n", ""), (", ", "\n", ",")]),
+)
+def test_rows_with_as_many_digits_as_the_row_before_are_read_as_python_reads_them(rows: list, form: tuple) -> None:
+    """The way of eight bytes at once, and falling out of it where the number of digits changes."""
+    between, end, mark = form
+    same_places = rows[0][1] if mark == "x" else None  # every row alike, or each its own number of digits
+    texts = [f"{value:.{places if same_places is None else same_places}f}" for value, places in rows]
+    table = "".join(f"{a}{between}{b}{end}" for a, b in zip(texts, reversed(texts), strict=True))
+    for text in (table, table.rstrip()):
+        got = read_table(text.encode(), 0, 2, separator=b"," if mark == "," else b"").values
+        assert got[:, 0].tobytes() == np.array([float(t) for t in texts]).tobytes()
+        assert got[:, 1].tobytes() == np.array([float(t) for t in reversed(texts)]).tobytes()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(min_size=1, max_size=9), st.integers(0, 7), st.integers(0, 8))
+def test_damage_behind_a_point_is_found_at_its_byte_or_is_a_number_to_python(cut: bytes, places: int, at: int) -> None:
+    """Whatever stands where eight bytes are taken at once: what is accepted is what Python accepts."""
+    good = b"12." + b"0123456789"[:places] + b" 5\n"
+    word = b"12." + b"0123456789"[:at] + cut
+    text = good * 3 + word + b" 5\n" + good * 2
+    try:
+        values = read_table(text, 0, 2).values
+    except TableError:
+        return
+    read = [line.split(b"#")[0].replace(b"d", b"e").replace(b"D", b"e").split() for line in text.split(b"\n")]
+    expected = [[float(token) for token in row] for row in read if row and row[0][:1] not in b"!%';"]
+    assert values.tolist() == expected
+
+
 def test_a_hard_tie_is_rounded_to_even_like_python() -> None:
     for text in (
         "9007199254740993.0",
@@ -61,6 +98,8 @@ def test_a_hard_tie_is_rounded_to_even_like_python() -> None:
         (b"1 2\n3 4.5.6\n", NOT_A_NUMBER, 6),
         (b"1 2\n3 .\n", NOT_A_NUMBER, 6),
         (b"1 2\n3 \xff\n", NOT_A_NUMBER, 6),
+        (b"1 2\n3 4\0\n", NOT_A_NUMBER, 6),
+        (b"1 2\n3\0 4\n", NOT_A_NUMBER, 4),
         (b"1 2\n3\n", TOO_FEW, 5),
         (b"1 2\n3", TOO_FEW, 5),
         (b"1 2\n3 # no more\n", TOO_FEW, 6),

@@ -106,7 +106,8 @@ def test_other_files_of_the_folder_are_passed_over(data: Path) -> None:
     assert apatite.labels["file"] == "FAP.XRA"
     assert apatite.labels["instrument_file"] == "INST_XRY.PRM"
     assert apatite.context["wavelength"] == Feature(1.5405, "angstrom")
-    assert apatite.context["wavelength_2"] == Feature(1.5443, "angstrom")
+    assert apatite.context["wavelength2"] == Feature(1.5443, "angstrom")
+    assert apatite.context["wavelength_ratio"] == Feature(0.5)
     assert apatite.axes["two_theta"].values[apatite.data.argmax()] == 31.86
     assert apatite.clock == "arrival"
     assert reader.skipped == []
@@ -165,9 +166,10 @@ def test_a_bad_file_given_alone_is_an_error_that_names_file_and_line(tmp_path: P
     assert caught.value.where == f"{tmp_path / 'a.xy'}:2"
 
 
-def test_a_vendors_format_is_told_by_its_name(data: Path) -> None:
-    with pytest.raises(FormatError, match="PANalytical XRDML is not read yet") as caught:
-        items(Patterns(str(data / "xrd/formats_lab/XRD-918-16_10.xrdml")))
+def test_a_vendors_format_that_is_not_read_is_told_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.brml").write_bytes(b"PK\x05\x06" + bytes(18))
+    with pytest.raises(FormatError, match="Bruker BRML is not read yet") as caught:
+        items(Patterns(str(tmp_path / "a.brml")))
     assert "Export it as .xy" in caught.value.remedy
 
 
@@ -217,7 +219,7 @@ def test_the_detector_files_wavelength_wins_over_header_and_instrument_file(tmp_
     (tmp_path / "lab.prm").write_bytes(b"INS  1 ICONS  0.6 0.65 0.0\n")
     a, b = arrivals(Patterns(str(tmp_path), detector=detector))
     assert (a.context["wavelength"].value, b.context["wavelength"].value) == (0.7, 0.7)
-    assert "wavelength_2" not in a.context  # a doublet of which the first half is wrong
+    assert "wavelength2" not in a.context  # a doublet of which the first half is wrong
     assert "instrument_file" not in a.labels
 
 
@@ -268,7 +270,7 @@ def test_impossible_settings_are_refused_by_key(keys: dict, where: str) -> None:
         ("lab.prm", "GSAS instrument parameters by its name"),
         ("frame.tif", "Integrate images first"),
         ("CuO.cif", "a crystal structure"),
-        ("scan.xrdml", "PANalytical XRDML is not read yet"),
+        ("scan.uxd", "Bruker UXD is not read yet"),
         ("notes.md", "ends in .xy instead of .md"),
     ],
 )

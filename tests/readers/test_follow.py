@@ -130,12 +130,54 @@ def test_a_changed_file_is_not_given_again_and_told_once(tmp_path: Path, caplog)
     with closing(watch(tmp_path)) as stream:  # type: ignore[type-var]
         assert next(item for item in stream if item is not None).data == text(1)
         for i in range(2, 4):
-            (tmp_path / "c.fxye").write_bytes(text(i) + b"# more\n")
+            (tmp_path / "c.fxye").write_bytes(text(i))
             assert [next(stream) for _ in range(3)] == [None] * 3
         assert [item for item in stream if item is not None] == []
     assert [r.getMessage() for r in caplog.records if r.name.startswith("insitu")] == [
         "c.fxye changed after it was read: the frame is what was read"
     ]
+
+
+def test_a_file_that_grows_after_it_was_read_is_told_with_its_sizes_counted_and_named(tmp_path: Path, caplog) -> None:
+    changed: list[str] = []
+    for name in ("a.fxye", "b.fxye"):
+        (tmp_path / name).write_bytes(text(1))
+    with closing(watch(tmp_path, changed=changed)) as stream:  # type: ignore[type-var]
+        assert [next(item for item in stream if item is not None).name for _ in range(2)] == ["a.fxye", "b.fxye"]
+        for name in ("a.fxye", "b.fxye"):
+            (tmp_path / name).write_bytes(text(1) + b"# more\n")
+        assert [item for item in stream if item is not None] == []
+    assert sorted(changed) == ["a.fxye", "b.fxye"]
+    told = sorted(r.getMessage() for r in caplog.records if r.name.startswith("insitu"))
+    assert told[0].startswith("2 files changed after they were read: ")
+    assert told[1].startswith(f"a.fxye was still being written when it was read: {len(text(1)):,} bytes then, ")
+    assert f"{len(text(1)) + 7:,} now" in told[1]
+
+
+def test_a_file_that_is_only_touched_after_it_was_read_is_nothing(tmp_path: Path, caplog) -> None:
+    (tmp_path / "c.fxye").write_bytes(text(1))
+    changed: list[str] = []
+    with closing(watch(tmp_path, changed=changed)) as stream:  # type: ignore[type-var]
+        assert next(item for item in stream if item is not None).data == text(1)
+        os.utime(tmp_path / "c.fxye", (1, 1))
+        assert [item for item in stream if item is not None] == []
+    assert changed == []
+    assert caplog.text == ""
+
+
+def test_what_changed_is_found_at_the_end_where_the_system_tells_of_no_writes(tmp_path: Path, monkeypatch) -> None:
+    """However many files were given after it."""
+    monkeypatch.setattr(module._Watch, "on_any_event", lambda _self, _event: None)
+    monkeypatch.setattr(module, "LATEST", 1)
+    for i in range(3):
+        (tmp_path / f"{i}.fxye").write_bytes(text(1))
+    changed: list[str] = []
+    with closing(watch(tmp_path, changed=changed)) as stream:  # type: ignore[type-var]
+        for _ in range(3):
+            next(item for item in stream if item is not None)
+        (tmp_path / "0.fxye").write_bytes(text(1) + b"# more\n")
+        assert [item for item in stream if item is not None] == []
+    assert changed == ["0.fxye"]
 
 
 def test_a_file_that_vanishes_before_it_is_read_is_told(tmp_path: Path, caplog) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insitu.errors import FormatError
-from insitu.readers.gsas import decode, instrument_wavelengths, looks_like
+from insitu.readers.gsas import decode, looks_like
 from insitu.readers.pattern import How, Truncated
 
 SMALL = b"""made up
@@ -79,14 +79,6 @@ def test_fluorapatite_counts_stay_whole_and_its_maxima_are_right(data: Path) -> 
         part = (pattern.two_theta > low) & (pattern.two_theta < high)
         assert pattern.two_theta[part][pattern.intensity[part].argmax()] == pytest.approx(expected, abs=0.021)
     assert pattern.labels["title"].startswith("15.000 .020 90.000")
-
-
-def test_the_instrument_file_gives_both_wavelengths(data: Path) -> None:
-    found = instrument_wavelengths((data / "xrd/ref_fluorapatite_lab/INST_XRY.PRM").read_bytes())
-    assert {key: value.value for key, value in found.items()} == {"wavelength": 1.5405, "wavelength_2": 1.5443}
-    single = instrument_wavelengths((data / "xrd/ref_jadarite_11bm/11bmb_6231.prm").read_bytes())
-    assert {key: value.value for key, value in single.items()} == {"wavelength": 0.413529}
-    assert instrument_wavelengths(b"INS nothing") == {}
 
 
 def test_esd_pairs_are_read() -> None:

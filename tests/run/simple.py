@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from insitu.types import Arrival, Axis, Feature, Verdict
+from insitu.types import Action, Arrival, Axis, Decision, Feature, Invalid, Verdict
 
 TWO_THETA = Axis(np.linspace(30.0, 40.0, 2000), "deg")
 
@@ -29,7 +29,7 @@ class Peaks:
 
 
 class Telling:
-    """Frames whose labels, context and data carry `canary`; `at` are the times in ns."""
+    """Frames whose labels, context and data carry `canary`, and one thing that is none; `at` are the times in ns."""
 
     def __init__(self, canary: str, at: list[int] | None = None) -> None:
         self.canary, self.at = canary, at or [10**18 + k * 10**8 for k in range(6)]
@@ -45,8 +45,13 @@ class Telling:
                 time_ns=time_ns,
                 source_seq=seq,
                 labels={"sample": self.canary, "file": f"{self.canary}.xy"},
-                context={"temperature": Feature(300.0 + seq, "K"), "secret": Feature(None, "K", why=self.canary)},
+                context={
+                    "temperature": Feature(300.0 + seq, "K"),
+                    f"secret_{self.canary}": Feature(None, "K", why=self.canary),
+                },
             )
+        bad = f"{self.canary}.xy"
+        yield Invalid(source="det", reason=f"{bad}: no pattern", payload=self.canary.encode(), name=bad)
 
 
 class Whispering:
@@ -68,3 +73,31 @@ class Doubtful:
 
     def __call__(self, measurement):
         return Verdict(label="review" if measurement.seq == 3 else "normal", reason="I have not seen this before")
+
+
+class Telltale:
+    """A model that quotes labels and paths in its sentence, and fails at frame 4 with an error that names them."""
+
+    def __call__(self, measurement):
+        sample = measurement.labels["sample"]
+        if measurement.seq == 4:
+            raise OSError(f"cannot read {sample} of somebody")
+        return Verdict(label="change" if measurement.seq == 1 else "normal", reason=f"{sample} in '/data/{sample} x'")
+
+
+class Quoting:
+    """A rule that quotes the label of the frame before, the model, and a file of that name."""
+
+    def __init__(self) -> None:
+        self.before = ""
+
+    def __call__(self, measurement, verdicts):
+        labels, before = measurement.labels, self.before or measurement.labels["sample"]
+        self.before = labels["sample"]
+        if measurement.seq == 4:
+            return Decision(action=Action.PAUSE, reason=verdicts["telltale"].reason)
+        if measurement.seq not in (0, 3):
+            return None
+        temperature = measurement.context["temperature"].value
+        where = f"{before} of {labels['file']} at /data/{before}/x"
+        return Decision(action=Action.PAUSE, reason=f"{where} is {temperature:g} K: look at it")

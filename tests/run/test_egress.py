@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from insitu.config import load_stored
 from insitu.replay import reanalyse, verify
 from insitu.run import Summary, run
+from insitu.run.egress import recounted
 from insitu.store.outbox import rows
 from insitu.store.recover import recover
 from insitu.store.runs import StoredRun
@@ -116,9 +118,6 @@ def test_the_same_frames_give_the_same_documents(tmp_path):
 
 
 def test_bytes_and_ratio_are_ceilings(tmp_path):
-    summary = run(sending({**POSITION, "max_bytes": "100 byte"}, frames=10), data_root=tmp_path)
-    assert [name for name, _ in documents(summary)] == ["start", "stop"]
-    assert manifest(summary)["withheld"] == {"bytes": 10}
     summary = run(sending({**POSITION, "max_ratio": 0.03}, frames=40), data_root=tmp_path)
     account = manifest(summary)
     assert account["ratio"] <= 0.03
@@ -202,19 +201,21 @@ def test_a_killed_run_is_recovered_with_a_stop_document_and_the_account_of_what_
     ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
     assert ended.returncode == -9
     (folder,) = tmp_path.glob("runs/*/*")
-    report = recover(folder)
+    report = recover(folder, recount=recounted)
     summary = Summary(run_uid=folder.name, path=str(folder), ended="failed", reason="")
     found = documents(summary)
-    stop = found[-1][1]
+    stop, before = found[-1][1], packed(summary)
     assert (stop["exit_status"], stop["insitu"]["ended"]) == ("fail", "failed")
     account = manifest(summary)
     assert stop["num_events"] == {"det": len(events(found))}
     assert account["documents"] == {"start": 1, "descriptor": 1, "event": len(events(found))}
-    assert account["records"] == len(events(found)) + account["withheld"]["in_all"]
+    assert account["withheld"].keys() == {"rate"}
+    assert account["limits"]["max_rate_hz"] == 25.0
+    assert account["records"] == len(events(found)) + account["withheld"]["rate"]
     assert account["records"] + report["skipped"] == stop["insitu"]["counts"]["frames"]["stored"] > 25
     assert verify(folder).identical
     assert recover(folder)["already_sealed"]
-    assert documents(summary) == found
+    assert packed(summary) == before
 
 
 def test_every_record_in_the_log_is_in_the_outbox_or_counted_after_a_kill_anywhere(tmp_path):
@@ -237,8 +238,60 @@ def test_an_outbox_that_was_changed_is_found_by_verify(tmp_path, damage):
     assert any("ledger.db" in finding.where for finding in verify(Path(summary.path)).findings)
 
 
-def test_a_derived_run_gives_no_documents(tmp_path):
-    first = run(sending(POSITION, frames=5), data_root=tmp_path)
-    again = reanalyse(Path(first.path), sending(POSITION, frames=5), data_root=tmp_path)
-    assert packed(again) == []
+def test_a_run_judged_again_has_documents_of_its_own_that_name_the_first(tmp_path):
+    policy = {**POSITION, "max_rate": "5 Hz", "max_ratio": 0.5}
+    first = run(sending(policy, frames=30, rate="20 Hz"), data_root=tmp_path)
+    again = reanalyse(Path(first.path), sending(policy, frames=30, rate="20 Hz"), data_root=tmp_path)
+    old, new = documents(first), documents(again)
+    assert (new[0][1]["uid"], new[0][1]["source_run_uid"]) == (again.run_uid, first.run_uid)
+    assert [repr(d["data"]) for d in events(new)] == [repr(d["data"]) for d in events(old)]
+    assert {d["uid"] for _, d in new}.isdisjoint({d["uid"] for _, d in old})
+    assert manifest(again)["withheld"] == manifest(first)["withheld"]
+    assert any("outbox drain" in note for note in again.notes)
+    assert not (Path(again.path) / "sent.json").exists(), "nothing is sent by itself"
     assert verify(Path(again.path)).identical
+
+
+def test_a_run_judged_again_without_its_key_offers_nothing_and_says_so(tmp_path):
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    policy = {"pseudonyms": ["sample"], "pseudonym_key": str(key)}
+    first = run(sending(policy, frames=3), data_root=tmp_path)
+    key.unlink()
+    again = reanalyse(Path(first.path), load_stored(Path(first.path)), data_root=tmp_path)
+    assert packed(again) == []
+    assert any("nothing of this run is offered" in note for note in again.notes)
+
+
+def test_a_halt_leaves_although_the_rate_is_used_up(tmp_path):
+    policy = {**POSITION, "max_rate": "0.1 Hz"}
+    summary = run(sending(policy, frames=30, rate="20 Hz", faults=["slipped@20"]), data_root=tmp_path)
+    with StoredRun(Path(summary.path)) as stored:
+        halts = [r["seq"] for r in stored.records() if r["decision"]["action"] == "HALT"]
+    assert len(halts) > 2
+    told = [(e["data"]["frame_seq"], e["data"]["action"], e["data"]["withheld"]) for e in events(documents(summary))]
+    assert told == [(0, "CONTINUE", 0), (halts[0], "HALT", halts[0] - 1)]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {**POSITION, "max_rate": "5 Hz"},
+        {**POSITION, "max_ratio": 0.05, "reasons": True},
+        {**POSITION, "triage": True},
+        {"metadata": ["sample"], "max_rate": "3 Hz", "max_ratio": 0.04},
+        {
+            "arrays": [{"feature": "pattern", "shape": [4096], "dtype": "float32", "max_rate": "4 Hz"}],
+            "max_rate": "9 Hz",
+        },
+    ],
+)
+def test_the_account_made_up_from_the_ledger_is_the_one_of_the_run(tmp_path, policy):
+    more = {"prepare": [{"use": "baseline", "window": "2 deg"}]}
+    more |= {"features": [{"use": "prepared"}, {"use": "xrd.peaks", "windows": WINDOW}]}
+    summary = run(sending(policy, frames=40, rate="20 Hz", faults=["slipped@20"], more=more), data_root=tmp_path)
+    expected = {k: v for k, v in manifest(summary).items() if k != "spool"}
+    with StoredRun(Path(summary.path)) as stored:
+        assert recounted(stored) == expected
+    assert expected["withheld"]

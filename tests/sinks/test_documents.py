@@ -3,12 +3,14 @@
 import os
 import random
 
+import msgpack
+import msgpack_numpy
 import numpy as np
 import pytest
 
 from insitu.sinks.documents import About, Documents
 from insitu.sinks.policy import ArrayRule, Policy
-from insitu.store.outbox import Egress, unpack
+from insitu.store.outbox import Egress, pack, packed, unpack
 from insitu.types import ArrayFeature, Output
 
 UID = "019a0000-0000-7000-8000-000000000000"
@@ -104,11 +106,86 @@ def test_every_record_leaves_or_is_counted_whatever_comes():
 
 
 def test_what_bluesky_kafka_decodes_is_what_was_packed():
-    msgpack_numpy = pytest.importorskip("msgpack_numpy", reason="bluesky-kafka is not installed")
-    import msgpack
-
     documents = Documents(ALL, ABOUT)
     offers = [*documents.start(), *documents.record(record(0), {}, 1000)]
     for offer in offers:
         name, document = msgpack.loads(offer.packed, object_hook=msgpack_numpy.decode)
         assert (name, document.keys()) == (offer.name, unpack(offer.packed)[1].keys())
+
+
+def test_an_event_is_packed_as_event_model_would_sanitize_it():
+    """The short way through msgpack gives the bytes of the long way through JSON."""
+    documents = Documents(ALL, ABOUT)
+    odd = record(1, verdicts={"limits": {"label": "normal", "score": np.float32(0.5), "reason": "", "model": ""}})
+    offers = [o for b in (record(0), odd, record(2, features={})) for o in documents.record(b, {}, 1000)]
+    for offer in offers:
+        assert pack(*unpack(offer.packed))[1] == offer.packed
+    assert unpack(offers[2].packed)[1]["data"]["limits_score"] == 0.5
+
+
+@pytest.mark.parametrize("score", ["high", None, [1], 10**400])
+def test_what_a_role_says_wrongly_does_not_stop_the_documents(score):
+    verdict = {"label": "caf\udce9", "score": score, "reason": 5, "model": ""}
+    documents = Documents(Policy(verdicts=("*",), reasons=True), ABOUT)
+    event = unpack(documents.record(record(0, verdicts={"limits": verdict}), {}, 1000)[-1].packed)[1]
+    assert event["data"]["limits_label"].startswith("caf")
+    assert np.isnan(event["data"]["limits_score"])
+    assert event["data"]["limits_reason"] == "5"
+
+
+def test_a_text_that_is_no_utf8_is_escaped():
+    assert unpack(packed("event", {"data": {"x": "caf\udce9"}}))[1]["data"]["x"] == "caf\\udce9"
+
+
+HALT = {"action": "HALT", "rule": "r", "reason": "it is lost", "valid_s": 1.0}
+
+
+def test_a_decision_leaves_without_values_where_its_event_is_too_large():
+    policy = Policy(features=("*",), verdicts=("*",), metadata=("file",), max_bytes=2000)
+    long = {"labels": {"file": "x" * 5000}}
+    documents = Documents(policy, ABOUT)
+    found = told(documents, [record(0, **long), record(1, **long, decision=HALT)])
+    (event,) = [d for name, d in found if name == "event"]
+    assert (event["data"]["frame_seq"], event["data"]["action"], event["data"]["withheld"]) == (1, "HALT", 1)
+    assert (event["data"]["total_status"], event["data"]["label_file"]) == ("withheld", "")
+    (descriptor,) = [d for name, d in found if name == "descriptor"]
+    assert [*event["data"]] == [*descriptor["data_keys"]]
+    assert documents.withheld == {"bytes": 1}
+
+
+def test_what_is_told_as_the_least_is_enough_for_a_decision_and_a_byte_less_is_not():
+    def left(max_bytes):
+        policy = Policy(features=("*",), verdicts=("*",), max_bytes=max_bytes)
+        return told(Documents(policy, ABOUT), [record(0, decision=HALT)])
+
+    least = Documents(Policy(features=("*",), verdicts=("*",)), ABOUT).least("det", "r")
+    assert [name for name, _ in left(least)] == ["start", "descriptor", "event"]
+    assert [name for name, _ in left(least - 1)] == ["start"]
+
+
+def test_the_first_decision_leaves_whatever_the_ceilings_say_and_is_paid_for_later():
+    policy = Policy(features=("*",), max_rate_hz=0.5, max_ratio=0.2)
+    documents = Documents(policy, ABOUT)
+    found = told(documents, [record(n, **({"decision": HALT} if n == 2 else {})) for n in range(600)])
+    events = [d["data"] for name, d in found if name == "event"]
+    assert [e["action"] for e in events].count("HALT") == 1
+    assert events[0]["frame_seq"] == 2, "at frame 2 the ratio allows 600 bytes: not even a descriptor"
+    assert documents.egress.total_bytes <= 0.2 * 600 * 1000
+    assert documents.withheld.keys() == {"rate", "ratio"}
+
+
+def test_a_provisional_record_leaves_only_with_a_first_decision_and_under_a_uid_of_its_own():
+    half = {"complete": False, "k": 5}
+    found = told(Documents(ALL, ABOUT), [record(0, **half), record(1, **half, decision=HALT), record(2, seq=1)])
+    events = [d for name, d in found if name == "event"]
+    assert [(e["data"]["frame_seq"], e["data"]["action"]) for e in events] == [(1, "HALT"), (1, "CONTINUE")]
+    assert len({e["uid"] for e in events}) == 2
+
+
+def test_a_stop_document_tells_what_a_rule_said_and_no_error():
+    seal = {"counts": {}, "egress": {}, "reason": "phase is lost at /data/x.xy"}
+    for ended, reason in (("halted", "phase is lost at <path>"), ("failed", ""), ("complete", "")):
+        documents = Documents(Policy(reasons=True), ABOUT)
+        told(documents, [record(0)])
+        _, stop = unpack(documents.stop({**seal, "ended": ended}, "", 0.0).packed)
+        assert stop["reason"] == reason

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import closing
@@ -10,19 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgpack
+import orjson
 import pytest
+from bluesky_kafka.consume import BasicConsumer
 
 from insitu.cli import main
-from insitu.errors import BrokerError, ConfigError, RunLockedError
+from insitu.errors import BrokerError, RunLockedError
 from insitu.run import run
-from insitu.sinks.consume import documents, insitu_id
+from insitu.sinks.consume import Once, documents, insitu_id
 from insitu.sinks.forward import Forwarder, only_one
-from insitu.sinks.kafka import KEYS, Link, connection_options, stored_link
+from insitu.sinks.kafka import Link, stored_link
 from insitu.sinks.sent import Outbox, Sent, read_sent, write_sent
 from insitu.store.ledger import connect
-from tests.broker import end_offset, free_ports, messages
+from tests.broker import Broker, free_ports
 from tests.outboxes import Outgoing
 from tests.settings import setup
+from tests.topics import end_offset, messages
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -39,50 +43,6 @@ def nowhere() -> str:
 
 def kafka_table(to: Link, **more: object) -> dict[str, object]:
     return {"kafka": {"bootstrap": to.bootstrap, "beamline": to.beamline, **more}, "policy": {"features": ["*"]}}
-
-
-def secrets(folder: Path, text: str, mode: int = 0o600) -> Link:
-    path = folder / "secrets.toml"
-    path.write_text(text)
-    path.chmod(mode)
-    return Link(bootstrap="a:1, b:2", beamline="bl", security=path)
-
-
-def test_without_a_security_file_the_connection_is_plain() -> None:
-    plain = connection_options(Link(bootstrap="a:1, b:2", beamline="bl"), {})
-    assert plain == {"bootstrap_servers": ["a:1", "b:2"], "security_protocol": "PLAINTEXT"}
-
-
-def test_a_security_file_names_user_password_and_certificates(tmp_path: Path) -> None:
-    text = 'protocol = "SASL_SSL"\nusername = "u"\npassword = "p"\nca_file = "ca.pem"\n'
-    found = connection_options(secrets(tmp_path, text), {})
-    assert found["sasl_mechanism"] == "SCRAM-SHA-512"
-    assert (found["sasl_plain_username"], found["sasl_plain_password"]) == ("u", "p")
-    assert found["ssl_cafile"] == str(tmp_path / "ca.pem")
-
-
-def test_the_environment_wins_over_the_security_file(tmp_path: Path) -> None:
-    to = secrets(tmp_path, 'username = "u"\nca_file = "ca.pem"\n')
-    found = connection_options(to, {"INSITU_KAFKA_PASSWORD": "from outside"})
-    assert found["security_protocol"] == "SASL_SSL"
-    assert found["sasl_plain_password"] == "from outside"
-
-
-def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="chmod 600"):
-        connection_options(secrets(tmp_path, 'password = "p"\n', 0o640), {})
-
-
-@pytest.mark.parametrize("text", ['pasword = "S3CRET"', "password = 3", 'password = "S3CRET', "\x00"])
-def test_a_wrong_security_file_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        connection_options(secrets(tmp_path, text), {})
-    assert "S3CRET" not in str(refused.value)
-
-
-def test_the_guide_lists_the_keys_of_a_security_file() -> None:
-    page = (ROOT / "docs/how-to/send-to-kafka.md").read_text()
-    assert "Its keys: " + ", ".join(f"`{key}`" for key in KEYS) in page
 
 
 def test_what_was_sent_is_read_back_and_a_torn_file_means_all_again(tmp_path: Path) -> None:
@@ -126,6 +86,69 @@ def test_a_whole_run_arrives_as_it_lies_in_the_outbox(tmp_path: Path, to: Link) 
     assert (names[0], names[-1], names.count("event")) == ("start", "stop", 60)
     assert summary.bytes["sent"] == sum(len(doc) for _, doc in offered)
     assert read_sent(Path(summary.path)).state == "done"
+    net = summary.latency_ms["net"]
+    assert net is not None
+    assert 0 < net["p50"] <= net["p99"] <= net["max"] < 60_000
+    assert sum(read_sent(Path(summary.path)).net["counts"].values()) == 60, "one time for each record that left"
+
+
+def test_a_run_goes_on_while_the_broker_hangs_and_all_of_it_leaves_afterwards(
+    tmp_path: Path, broker: Broker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    to = Link(bootstrap=broker.bootstrap, beamline=f"t{uuid.uuid4().hex[:12]}")
+
+    def watch(status: dict) -> None:
+        if read_sent(Path(status["path"])).oid:
+            broker.pause()
+
+    settings = setup(kafka_table(to), "budget.linger=0.2 s", frames=800, rate="100 Hz", live=True)
+    summary = run(settings, data_root=tmp_path, observer=watch)
+    broker.resume()
+    assert (summary.ended, summary.exit_code, summary.frames["stored"]) == ("complete", 0, 800)
+    assert (summary.records, summary.analysis["shed"], summary.frames["dropped"]) == (800, 0, 0)
+    assert "wait in the outbox" in summary.notes[-1]
+    before = read_sent(Path(summary.path)).oid
+    assert 0 < before < 803
+    assert main_code("outbox", "drain", summary.path, "--json") == 0
+    body = orjson.loads(capfd.readouterr().out)
+    assert (body["sent"], body["waiting"], body["latency_ms"]["net"]["max"] > 1000) == (803, 0, True)
+    once = Once()
+    ids = [i for m in messages(to.bootstrap, to.topic) if (i := insitu_id(m.headers))]
+    assert [i[1] for i in ids if once.new(*i)] == list(range(1, 804))
+
+
+def test_a_broker_that_comes_only_after_the_run_gets_all_of_it(
+    tmp_path: Path, broker: Broker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    late = Broker(tmp_path / "late")
+    to = Link(bootstrap=late.bootstrap, beamline="bl")
+    summary = run(setup(kafka_table(to), "budget.linger=0.2 s", frames=60), data_root=tmp_path / "data")
+    assert (summary.ended, summary.latency_ms["net"], summary.bytes["sent"]) == ("complete", None, 0)
+    late.start()
+    try:
+        assert main_code("outbox", "drain", summary.path) == 0
+        assert "decision to broker" in capfd.readouterr().out
+        assert main_code("status", summary.path, "--json") == 0
+        body = orjson.loads(capfd.readouterr().out)
+        assert body["outbox"] == {"waiting": 0, "problem": ""}
+        assert body["latency_ms"]["net"]["max"] > 1000, "the outage counts"
+        found = [document for _, document in documents(to, beginning=True, idle_s=3)]
+        assert [d["seq_num"] for d in found if "seq_num" in d] == list(range(1, 61))
+        assert end_offset(late.bootstrap, to.topic) == 63
+    finally:
+        late.kill()
+
+
+def test_the_consumer_waits_for_a_topic_that_is_not_there_yet(tmp_path: Path, broker: Broker) -> None:
+    to = Link(bootstrap=broker.bootstrap, beamline=f"t{uuid.uuid4().hex[:12]}")
+    out = Outgoing(tmp_path).offer(50).seal()
+    found: list[str] = []
+    reading = threading.Thread(target=lambda: found.extend(name for name, _ in documents(to, idle_s=10)))
+    reading.start()
+    time.sleep(2)
+    Forwarder(out.folder, to).send_all(follow=False, give_up_s=30)
+    reading.join(60)
+    assert found == ["start", *["event"] * 49, "stop"]
 
 
 def test_a_run_without_its_broker_ends_as_ever_and_says_what_waits(
@@ -195,11 +218,10 @@ def test_the_example_follows_a_run_in_another_process(tmp_path: Path, to: Link) 
 
 
 def test_the_stock_consumer_of_bluesky_kafka_reads_the_run(tmp_path: Path, to: Link) -> None:
-    consume = pytest.importorskip("bluesky_kafka.consume", reason="bluesky-kafka is not installed")
     summary = run(setup(kafka_table(to), "budget.linger=30 s", frames=20), data_root=tmp_path)
     found: list[tuple[str, dict]] = []
 
-    class Stock(consume.BasicConsumer):
+    class Stock(BasicConsumer):
         def process_message(self, topic: str, message: tuple[str, dict]) -> bool:
             found.append((message[0], message[1]))
             return message[0] != "stop"

@@ -1,6 +1,8 @@
 """Latencies in bounded memory: a histogram with buckets of 2 %, from 1 microsecond to 3 hours."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 _STEP = math.log(1.02)
 _BUCKETS = int(math.log(1e10) / _STEP) + 1
@@ -13,17 +15,27 @@ class Latency:
     >>> for k in range(1, 101): l.add(k * 1e-3)
     >>> l.as_dict()["max"], 48 < l.as_dict()["p50"] < 52
     (100.0, True)
+    >>> Latency(l.state()).as_dict() == l.as_dict()
+    True
+
+    `state`: what an earlier one gave as its `state()`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         self._counts = [0] * _BUCKETS
-        self._n, self._max = 0, 0.0
+        self._max = 0.0
+        if state:
+            self._max = float(state["max_s"])
+            for k, count in state["counts"].items():
+                self._counts[int(k)] = count
+        self._n = sum(self._counts)
 
-    def add(self, seconds: float) -> None:
+    def add(self, seconds: float, times: int = 1) -> None:
+        """One duration, or several that are equal. Above 3 hours only the maximum is exact."""
         us = seconds * 1e6
         k = 0 if us <= 1.0 else min(_BUCKETS - 1, int(math.log(us) / _STEP))
-        self._counts[k] += 1
-        self._n += 1
+        self._counts[k] += times
+        self._n += times
         self._max = max(self._max, seconds)
 
     def percentile(self, p: float) -> float:
@@ -44,3 +56,7 @@ class Latency:
             "p99": round(self.percentile(99), 3),
             "max": round(self._max * 1e3, 3),
         }
+
+    def state(self) -> dict[str, Any]:
+        """The histogram in JSON's types: seconds, and the count of each bucket that has one."""
+        return {"max_s": self._max, "counts": {str(k): count for k, count in enumerate(self._counts) if count}}

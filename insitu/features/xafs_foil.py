@@ -1,0 +1,156 @@
+"""E0 of the reference foil behind the sample: how far the energy scale is off.
+
+- `foil_e0`: largest derivative of ln(itrans / irefer), or of the channel that holds the foil's mu;
+- `foil_offset`: what is to be added to the energies (known energy - `foil_e0`); `foil_known`: that energy;
+- `foil_step`: its edge step, 0 where the foil is missing... no value, and why.
+
+A raw extractor: it sees the channels, before `absorption` has made mu(E) of the sample.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+
+from insitu.errors import ConfigError
+from insitu.features.xafs_frame import named_edge, prefix, told, without
+from insitu.maths.edges import Edge, edge_of, guess_edge
+from insitu.maths.xafs_channels import merged, mu_of, reference_way, sort_channels
+from insitu.maths.xafs_edge import EdgeEnergy, find_e0
+from insitu.maths.xafs_foil import FOILS, foil_shift
+from insitu.maths.xafs_normalise import normalise, prepare_normalisation
+from insitu.maths.xafs_quality import point_noise
+from insitu.maths.xafs_spectrum import Estimate, NotMeasurable, checked
+from insitu.types import Feature, Frame, Output, References
+
+UNITS = {"e0": "eV", "offset": "eV", "known": "eV", "step": ""}
+FOIL_MU = re.compile(r"ref(erence)?|(x?mu)_?r(ef(er(ence)?)?)?|foil(_mu)?|mu_?foil|reference_mu")
+"""Names of channels that hold the foil's mu itself."""
+
+
+class Foil:
+    """Extractor (raw): the reference foil measured with each spectrum.
+
+    `energy`: where the foil's E0 belongs; else that of the foil `element`, `edge`; else that of the element in the
+    header; else of the foil whose edge is nearest. `channels`: { itrans, irefer, reference: name }, where names do not
+    say; `reference` holds mu. `largest`: how far off the scale may be. `name`: prefix of the keys.
+    """
+
+    raw = True
+
+    def __init__(
+        self,
+        *,
+        name: str = "foil",
+        energy: Annotated[float, "eV"] | None = None,
+        element: str = "",
+        edge: str = "",
+        channels: dict[str, str] | None = None,
+        largest: Annotated[float, "eV"] = 30.0,
+    ) -> None:
+        for role in channels or {}:
+            if role not in ("itrans", "irefer", "reference"):
+                raise ConfigError(
+                    f"{role!r} is no channel of a foil", where="channels", expected="itrans, irefer or reference"
+                )
+        if not 0.5 <= largest <= 200.0:
+            raise ConfigError(f"largest = {largest:g} eV is of no use", where="largest", expected="0.5 to 200 eV")
+        self.channels, self.largest, self._at = dict(channels or {}), largest, prefix(name)
+        self.known: float | None = energy
+        self.shell: Edge | None = None
+        if element:
+            try:
+                self.shell = edge_of(element, edge or _usual(element))
+            except NotMeasurable as e:
+                raise ConfigError(str(e), where="element", expected="an element such as Fe") from e
+        self.outputs = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-6) for key, unit in UNITS.items()}
+
+    def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
+        """All declared features of one frame."""
+        try:
+            found = self._measured(frame)
+        except (ValueError, ArithmeticError) as e:
+            return without(self.outputs, frame, str(e))
+        return {f"{self._at}{key}": told(value, UNITS[key]) for key, value in found.items()}
+
+    def _measured(self, frame: Frame) -> dict[str, Estimate]:
+        energy, mu = checked(*self._spectrum(frame))
+        expected = self.known or (None if self.shell is None else foil_energy(self.shell))
+        header = None if expected is not None else named_edge(frame, energy)
+        if header is not None:
+            expected = foil_energy(header)
+        rise = self._rise(energy, mu, expected, fixed=header is None)
+        known = expected if expected is not None and abs(rise.value - expected) <= self.largest else None
+        if known is None:
+            known = foil_energy(guess_edge(rise.value))
+        plan = prepare_normalisation(energy, rise.at)
+        step = normalise(mu, plan, point_noise(energy, mu, rise.value)).step
+        return {
+            "e0": Estimate(rise.value, rise.sigma),
+            "offset": foil_shift(rise, known),
+            "known": Estimate(known),
+            "step": step,
+        }
+
+    def _rise(self, energy: np.ndarray, mu: np.ndarray, expected: float | None, *, fixed: bool) -> EdgeEnergy:
+        """E0 near where it belongs; where only the header says so, a foil of another element counts too."""
+        if expected is None:
+            return find_e0(energy, mu)
+        near = (expected - self.largest, expected + self.largest)
+        try:
+            return find_e0(energy, mu, near)
+        except NotMeasurable:
+            if fixed:
+                raise
+            return find_e0(energy, mu)
+
+    def _spectrum(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        axis = frame.axes.get("energy")
+        if axis is None or axis.unit != "eV":
+            raise NotMeasurable(f"no energy axis in eV: {frame.labels.get('warning', ', '.join(frame.dims))}")
+        names = frame.labels.get("channels", "").split()
+        if frame.dims != ("channel", "energy") or len(names) != len(frame.data):
+            raise NotMeasurable("the frame has no named channels, so none behind a reference foil")
+        energy, values = merged(np.asarray(axis.values, np.float64), np.asarray(frame.data, np.float64))
+        reference = self._named(names, "reference")
+        found = sort_channels(names, frame.labels.get("element", ""))
+        trans, refer = self._named(names, "itrans"), self._named(names, "irefer")
+        found = found._replace(
+            trans=found.trans if trans is None else trans, refer=found.refer if refer is None else refer
+        )
+        way = reference_way(found, names)
+        if reference is None and (way is None or refer is None):
+            direct = next((i for i, n in enumerate(names) if FOIL_MU.fullmatch(n) and _could_be_mu(values[i])), None)
+            reference = direct if way is None or direct is None else None
+        if reference is not None:
+            return energy, np.ascontiguousarray(values[reference])
+        if way is None:
+            raise NotMeasurable(f"no channel behind a reference foil among {', '.join(names)[:120]}")
+        return energy, mu_of(values, way, names)
+
+    def _named(self, names: list[str], role: str) -> int | None:
+        name = self.channels.get(role)
+        if name is None:
+            return None
+        if name not in names:
+            raise NotMeasurable(f"there is no channel {name!r}: the frame has {', '.join(names)[:120]}")
+        return names.index(name)
+
+
+def foil_energy(edge: Edge) -> float:
+    """Where E0 of a metal foil belongs, eV: the value that beamlines calibrate to, else the tabulated edge."""
+    known = FOILS.get(edge.element)
+    return known if known is not None and abs(known - edge.energy) < 20.0 else edge.energy
+
+
+def _could_be_mu(values: np.ndarray) -> bool:
+    """Whether a channel holds mu rather than what a chamber counts."""
+    return bool(np.max(np.abs(values)) < 50.0)
+
+
+def _usual(element: str) -> str:
+    """The edge of a foil of this element that beamlines use: K below 35 keV, else L3."""
+    return "K" if edge_of(element, "K").energy < 35_000.0 else "L3"
