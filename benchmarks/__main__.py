@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-NAMES = ("store", "engine", "latency", "memory", "startup", "forwarder", "outage", "parse", "fits", "azimuthal", "xafs")
+NAMES = ("store", "engine", "latency", "memory", "startup", "forwarder", "outage", "backlog", "parse", "fits", "azimuthal", "recipe_2d", "xafs")
 
 
 def main() -> None:

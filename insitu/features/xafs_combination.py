@@ -80,9 +80,8 @@ class Combination:
                 )
         self.names = [one.name for one in read]
         self._curves = [(one.energy, self._curve(one)) for one in seen]
-        near = {"rtol": 1e-4, "atol": 1e-6}
-        self.outputs = {f"{self._at}{n}_share": Output(unit="", **near) for n in self.names}
-        self.outputs |= {f"{self._at}{key}": Output(unit=unit, **near) for key, unit in UNITS.items()}
+        self.outputs = {f"{self._at}{n}_share": Output(unit="", rtol=1e-4, atol=1e-6) for n in self.names}
+        self.outputs |= {f"{self._at}{key}": Output(unit=unit, rtol=1e-4, atol=1e-6) for key, unit in UNITS.items()}
         if shift > 0.0:
             self.outputs[f"{self._at}shift"] = Output(unit="eV", rtol=1e-4, atol=1e-3)
 

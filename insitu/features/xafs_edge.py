@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from insitu.errors import ConfigError
-from insitu.features.xafs_frame import Looked, look, prefix, spectrum_of, told, without
+from insitu.features.xafs_frame import Looked, look, prefix, told, without
 from insitu.maths.xafs_shape import energy_at, pre_edge_peak, white_line
 from insitu.maths.xafs_spectrum import Estimate, nothing
 from insitu.types import ArrayFeature, Axis, Feature, Frame, Output, References
@@ -61,26 +61,24 @@ class EdgeFeatures:
         )
         self.level, self.arrays, self._at = level, arrays, prefix(name)
         self._scalars = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-6) for key, unit in UNITS.items()}
-        curves = {f"{self._at}{key}": Output(unit="", rtol=1e-6, atol=1e-9, array=True) for key in ("normalised", "flattened")}
+        curves = {
+            f"{self._at}{key}": Output(unit="", rtol=1e-6, atol=1e-9, array=True) for key in ("normalised", "flattened")
+        }
         self.outputs = self._scalars | (curves if arrays else {})
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
         """All declared features of one frame."""
-        found: dict[str, Estimate] = {}
-        try:
-            spectrum = spectrum_of(frame)
-            rise, shell = self.look.edge(frame, spectrum[0], spectrum[1])
-            found["e0"] = Estimate(rise.value, rise.sigma)
-            untold = nothing(f"no edge is tabulated near {rise.value:.1f} eV")
-            found["edge_energy"] = Estimate(shell.energy) if shell else untold
-            seen = self.look.normalise(frame, spectrum, rise, shell)
-            found |= self._shape(seen)
-            curves = self._curves(seen) if self.arrays else {}
-        except (ValueError, ArithmeticError) as e:
-            curves, missing = {}, without(self.outputs, frame, str(e))
-        else:
-            missing = {}
-        return missing | {f"{self._at}{key}": told(value, UNITS[key]) for key, value in found.items()} | curves
+        seen = self.look.seen(frame)
+        found: dict[str, Feature | ArrayFeature] = {**without(self.outputs, frame, seen.why or "no edge")}
+        if seen.rise is not None:
+            table = Estimate(seen.shell.energy) if seen.shell else nothing("no edge is tabulated near E0")
+            found |= self._named({"e0": Estimate(seen.rise.value, seen.rise.sigma), "edge_energy": table})
+        if seen.looked is not None:
+            found |= self._named(self._shape(seen.looked)) | (self._curves(seen.looked) if self.arrays else {})
+        return found
+
+    def _named(self, numbers: Mapping[str, Estimate]) -> dict[str, Feature]:
+        return {f"{self._at}{key}": told(value, UNITS[key]) for key, value in numbers.items()}
 
     def _shape(self, seen: Looked) -> dict[str, Estimate]:
         energy, normal, plan, rise, sigma = seen.energy, seen.normal, seen.plan, seen.rise, seen.sigma

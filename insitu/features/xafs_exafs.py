@@ -63,8 +63,8 @@ class Exafs:
         arrays: bool = False,
     ) -> None:
         for key, value, low, high in (
-            ("rbkg", rbkg, 0.1, 3.0), ("kmin", kmin, 0.0, 15.0), ("kmax", kmax, kmin + 2.0, 40.0), ("dk", dk, 0.0, 10.0),
-            ("kweight", kweight, 0, 3), ("clamp", clamp, 0.0, 1e4), ("rmin", rmin, 0.0, 8.0),
+            ("rbkg", rbkg, 0.1, 3.0), ("kmin", kmin, 0.0, 15.0), ("kmax", kmax, kmin + 2.0, 40.0),
+            ("dk", dk, 0.0, 10.0), ("kweight", kweight, 0, 3), ("clamp", clamp, 0.0, 1e4), ("rmin", rmin, 0.0, 8.0),
             ("rmax", rmax, rmin + 0.1, 10.0), ("rlast", rlast, rmax, 20.0),
         ):  # fmt: skip
             if not low <= value <= high:

@@ -21,8 +21,9 @@ from insitu.maths.edges import Edge, edge_of, guess_edge
 from insitu.maths.xafs_channels import merged, mu_of, reference_way, sort_channels
 from insitu.maths.xafs_edge import EdgeEnergy, find_e0
 from insitu.maths.xafs_foil import FOILS, foil_shift
-from insitu.maths.xafs_normalise import normalise, prepare_normalisation
+from insitu.maths.xafs_normalise import normalise
 from insitu.maths.xafs_quality import point_noise
+from insitu.maths.xafs_series import Plans
 from insitu.maths.xafs_spectrum import Estimate, NotMeasurable, checked
 from insitu.types import Feature, Frame, Output, References
 
@@ -58,7 +59,7 @@ class Foil:
                 )
         if not 0.5 <= largest <= 200.0:
             raise ConfigError(f"largest = {largest:g} eV is of no use", where="largest", expected="0.5 to 200 eV")
-        self.channels, self.largest, self._at = dict(channels or {}), largest, prefix(name)
+        self.channels, self.largest, self._at, self._plans = dict(channels or {}), largest, prefix(name), Plans()
         self.known: float | None = energy
         self.shell: Edge | None = None
         if element:
@@ -86,7 +87,7 @@ class Foil:
         known = expected if expected is not None and abs(rise.value - expected) <= self.largest else None
         if known is None:
             known = foil_energy(guess_edge(rise.value))
-        plan = prepare_normalisation(energy, rise.at)
+        plan = self._plans.normalisation(energy, rise.at)
         step = normalise(mu, plan, point_noise(energy, mu, rise.value)).step
         return {
             "e0": Estimate(rise.value, rise.sigma),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +52,30 @@ class Looked(NamedTuple):
     normal: Normalised
 
 
+class Seen(NamedTuple):
+    """How far looking got: `energy`, `mu`, `known` noise (n,); the flank and the tabulated edge; `looked`: all of it.
+    What is None was not found, and `why` says why."""
+
+    energy: np.ndarray | None = None
+    mu: np.ndarray | None = None
+    known: np.ndarray | None = None
+    rise: EdgeEnergy | None = None
+    shell: Edge | None = None
+    looked: Looked | None = None
+    why: str = ""
+
+
+class _Last(threading.local):
+    """What was seen last, in each thread: the extractors of a recipe look at one frame in turn, and mostly alike."""
+
+    frame: Frame | None = None
+    look: Look | None = None
+    seen = Seen()
+
+
+_LAST = _Last()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """How to look at spectra: the recipe's keys, checked. `ranges`: what is given of pre1 ... nvict."""
@@ -59,19 +84,37 @@ class Look:
     e0: float | None
     ranges: Mapping[str, float | int]
     normalised: bool | None
-    plans: Plans
+    plans: Plans = field(compare=False)
 
     def __call__(self, frame: Frame) -> Looked:
         """The normalised spectrum. `NotMeasurable` with a sentence for people."""
-        energy, mu, known = spectrum_of(frame)
-        rise, shell = self.edge(frame, energy, mu)
-        return self.normalise(frame, (energy, mu, known), rise, shell)
+        seen = self.seen(frame)
+        if seen.looked is None:
+            raise NotMeasurable(seen.why)
+        return seen.looked
 
-    def normalise(
-        self, frame: Frame, spectrum: tuple[np.ndarray, np.ndarray, np.ndarray | None], rise: EdgeEnergy, shell: Edge | None
-    ) -> Looked:
+    def seen(self, frame: Frame) -> Seen:
+        """The spectrum, as far as it can be looked at. The numbers hang on frame and settings alone."""
+        if _LAST.frame is not frame or _LAST.look != self:
+            _LAST.frame, _LAST.look, _LAST.seen = frame, self, self._see(frame)
+        return _LAST.seen
+
+    def _see(self, frame: Frame) -> Seen:
+        seen = Seen()
+        try:
+            energy, mu, known = spectrum_of(frame)
+            seen = Seen(energy, mu, known)
+            rise, shell = self._edge(frame, energy, mu)
+            seen = seen._replace(rise=rise, shell=shell)
+            return seen._replace(looked=self._normalise(frame, energy, mu, known, rise, shell))
+        except (ValueError, ArithmeticError) as e:
+            return seen._replace(why=str(e) or type(e).__name__)
+
+    def _normalise(
+        self, frame: Frame, energy: np.ndarray, mu: np.ndarray, known: np.ndarray | None,
+        rise: EdgeEnergy, shell: Edge | None,
+    ) -> Looked:  # fmt: skip
         """The spectrum normalised at an edge that was found."""
-        energy, mu, known = spectrum
         at = rise.at if self.e0 is None else self.e0
         if self._keeps(frame, energy, mu, at):
             plan = keep_normalised(energy, at)
@@ -88,7 +131,7 @@ class Look:
             )
         return Looked(energy, mu, sigma, rise, shell, plan, normal)
 
-    def edge(self, frame: Frame, energy: np.ndarray, mu: np.ndarray) -> tuple[EdgeEnergy, Edge | None]:
+    def _edge(self, frame: Frame, energy: np.ndarray, mu: np.ndarray) -> tuple[EdgeEnergy, Edge | None]:
         """Where mu rises, and which tabulated edge that is."""
         shell = self.shell or (None if self.e0 is not None else named_edge(frame, energy))
         near = shell.near if shell else None

@@ -84,7 +84,9 @@ def read_standard(file: Path) -> Standard:
     told = {m[1].lower(): m[2] for line in header if (m := _FIELD.search(line))}
     element, edge = told.get("symbol", ""), told.get("edge", "")
     try:
-        energy, mu = _mu(energy, np.delete(table, at, axis=0), [n for i, n in enumerate(names) if i != at], element, edge)
+        energy, mu = _mu(
+            energy, np.delete(table, at, axis=0), [n for i, n in enumerate(names) if i != at], element, edge
+        )
     except NotMeasurable as e:
         raise ConfigError(str(e), where=str(file), expected="columns of energy and mu, or energy and counts") from e
     return Standard(key_of(file.stem), file.name, energy, mu, element, edge)

@@ -172,7 +172,9 @@ class Xmcd:
             raise NotMeasurable("no points before or behind the edges to scale by")
         levels = [float(np.mean(mu[part])) for mu in (pair.plus, pair.minus)]
         if self.scale == "step":
-            rise = 0.5 * sum(float(np.mean(mu[after])) - at for mu, at in zip((pair.plus, pair.minus), levels, strict=True))
+            rise = 0.5 * sum(
+                float(np.mean(mu[after])) - at for mu, at in zip((pair.plus, pair.minus), levels, strict=True)
+            )
             levels = [rise, rise]
         if not min(levels) > 0.0:
             raise NotMeasurable(f"the spectra cannot be scaled by {min(levels):.3g}")

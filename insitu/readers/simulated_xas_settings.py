@@ -19,7 +19,7 @@ HC = 12398.419843320026
 
 XAS_KINDS: dict[str, Kind] = {
     "beam_loss": Kind("beam lost: every channel falls to what it counts in the dark", "part of the beam left", 0, 0, 1),
-    "glitch": Kind("the monochromator's glitches do not cancel in mu", "part of each dip that is left", 0.1, -1.0, 1.0),
+    "glitch": Kind("the monochromator's glitches do not cancel in mu", "part of each dip that is left", 1.0, -1.0, 1.0),
     "energy_jump": Kind("the monochromator has jumped: the true energy is higher", "eV", 2.0, -50.0, 50.0),
     "sample_moved": Kind("the sample has moved: a part of the beam passes beside it", "part", 0.4, 0.0, 1.0),
     "saturated": Kind("an amplifier behind the sample is set too high and clips", "factor of its gain", 2.5, 1.0, 1e6),

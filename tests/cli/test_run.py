@@ -122,7 +122,8 @@ def test_set_changes_one_key_and_a_wrong_key_is_told(insitu):
 
 def test_status_of_a_sealed_run_has_stable_keys(insitu, halted):
     body = insitu("status", halted, "--json").body
-    assert body.keys() == {"run", "state", "frames", "analysis", "decisions", "last", "last_action"}
+    keys = {"run", "state", "frames", "analysis", "decisions", "latency_ms", "outbox", "last", "last_action"}
+    assert body.keys() == keys
     assert body["state"] == "halted"
     assert body["frames"]["lost"] == 1
     assert body["last_action"]["action"] == "HALT"

@@ -42,35 +42,44 @@ def pulls(errors: Iterable[float], sigmas: Iterable[float]) -> tuple[float, floa
 
 
 @pytest.mark.parametrize("key", ["e0", "energy_half"])
-@pytest.mark.parametrize(("keys", "photons"), [({}, 1e6), (FINE, 1e7)], ids=["0.6 eV", "0.25 eV"])
-def test_shifts_of_the_edge_are_unbiased_and_their_uncertainties_honest(key: str, keys: dict, photons: float) -> None:
-    """250 spectra, shifted at random by 0.3 eV; pulls (found - true)/sigma: mean 0 +- 0.15, width 1 +- 0.2.
+def test_shifts_of_the_edge_are_unbiased_and_their_uncertainties_honest(key: str) -> None:
+    """250 spectra on a grid of 0.25 eV, shifted at random by 0.3 eV; pulls (found - true)/sigma: 0 +- 0.15, 1 +- 0.2.
 
     Shifts, not E0 itself: a derivative over several points lies off the true one by a constant of the shape and the
-    grid (here 0.12 eV at steps of 0.6 eV, 0.02 eV at 0.25 eV), which is taken from a spectrum without noise.
+    grid (here 0.02 eV; 0.12 eV at steps of 0.6 eV), which is taken from spectra without noise.
     """
-    extract = EdgeFeatures()
-    keys = {**keys, "reaction": "none"}
-    still = [XasBeamline(**keys, **QUIET, energy_jitter=0.3, seed=s) for s in range(8)]
+    extract, keys = EdgeFeatures(), {**FINE, "reaction": "none", "energy_jitter": 0.3}
+    still = [XasBeamline(**keys, **QUIET, seed=s) for s in range(8)]
     zero = np.mean([number(extract(prepared(r, 0), {}, ())[key]) + r.truth(0).energy_offset for r in still])
-    reader = XasBeamline(**keys, photons=photons, energy_jitter=0.3, seed=4)
+    reader = XasBeamline(**keys, photons=1e7, seed=4)
     found = [extract(prepared(reader, i), {}, ())[key] for i in range(250)]
     off = [number(f) - zero + reader.truth(i).energy_offset for i, f in enumerate(found)]
     mean, width = pulls(off, [f.sigma or 0.0 for f in found])
-    assert abs(mean) < 0.15 + 1.0 / np.sqrt(250)
+    assert abs(mean) < 0.15
     assert width == pytest.approx(1.0, abs=0.2)
 
 
+def test_e0_without_noise_is_the_true_one_but_for_the_grid() -> None:
+    """What averaging the derivative over a few points does to a skew edge: a tenth of a grid step or so."""
+    for keys, most in (({}, 0.15), (FINE, 0.03)):
+        reader = XasBeamline(**keys, **QUIET)
+        for index in (0, 40, 90, 140, 199):
+            found = number(EdgeFeatures()(prepared(reader, index), {}, ())["e0"])
+            assert found == pytest.approx(reader.truth(index).e0_read, abs=most)
+
+
 def test_the_foil_tells_how_far_the_scale_is_off_without_bias() -> None:
+    """The uncertainty is that of the noise of most points, which lie above the edge and count less than the edge
+    itself: with a step of 1 it is a quarter too large, with a small one it is right."""
     extract = Foil(energy=8332.8)
-    keys = {**FINE, "reaction": "none", "energy_jitter": 0.3}
-    zero = number(extract(raw(XasBeamline(**FINE, **QUIET), 0), {}, ())["foil_offset"])
-    reader = XasBeamline(**keys, photons=1e7, seed=5)
+    keys = {**FINE, "reaction": "none", "foil_step": 0.4}
+    zero = number(extract(raw(XasBeamline(**keys, **QUIET), 0), {}, ())["foil_offset"])
+    reader = XasBeamline(**keys, photons=4e7, energy_jitter=0.3, seed=5)
     found = [extract(raw(reader, i), {}, ())["foil_offset"] for i in range(200)]
     off = [number(f) - zero - reader.truth(i).energy_offset for i, f in enumerate(found)]
     mean, width = pulls(off, [f.sigma or 0.0 for f in found])
     assert abs(zero) < 0.05
-    assert abs(mean) < 0.15 + 1.0 / np.sqrt(200)
+    assert abs(mean) < 0.15
     assert width == pytest.approx(1.0, abs=0.2)
 
 
@@ -108,18 +117,25 @@ def standards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return written
 
 
-def test_shares_of_a_reaction_are_found_within_two_points(standards: dict[str, Path]) -> None:
-    extract = Combination(standards=[standards["lithiated"], standards["delithiated"]], element="Ni")
-    reader = XasBeamline(energy_drift=0.01, energy_jitter=0.05, seed=2)
+@pytest.mark.parametrize(
+    ("keys", "way"),
+    [
+        ({}, {}),
+        ({"energy_drift": 0.01, "energy_jitter": 0.05, "photons": 1e7, **FINE}, {"foil_energy": 8332.8}),
+    ],
+    ids=["steady", "drifting"],
+)
+def test_shares_of_a_reaction_are_found_within_two_points(keys: dict, way: dict, standards: dict[str, Path]) -> None:
+    extract = Combination(standards=[standards["lithiated"], standards["delithiated"]], element="Ni", norm2=290.0)
+    reader = XasBeamline(seed=2, **keys)
     found, true = [], []
     for index in range(0, 200, 4):
-        features = extract(prepared(reader, index, foil_energy=8332.8), {}, ())
+        features = extract(prepared(reader, index, **way), {}, ())
         assert features["mix_spanned"].value == 1
         found.append([number(features[f"mix_{name}_share"]) for name in ("lithiated", "delithiated")])
         true.append(list(reader.truth(index).shares.values()))
     off = np.array(found) - np.array(true)
     assert np.abs(off).max() < 0.02
-    assert np.abs(off.mean(axis=0)).max() < 0.005
     assert np.ptp(np.array(true)[:, 0]) > 0.99
 
 
@@ -156,7 +172,7 @@ def test_moments_are_found_within_two_percent(flip: str) -> None:
     ("fault", "seen"),
     [
         ("beam_loss@1", lambda a, b: a["edge_found"] == 1 and b["edge_found"] != 1),
-        ("glitch@1=0.3", lambda a, b: a["n_glitches"] == 0 and b["n_glitches"] >= 1),
+        ("glitch@1", lambda a, b: a["n_glitches"] == 0 and b["n_glitches"] >= 1),
         ("energy_jump@1", lambda a, b: abs(b["foil_offset"] - a["foil_offset"] - 2.0) < 0.15),
         ("sample_moved@1", lambda a, b: b["edge_step"] < 0.75 * a["edge_step"]),
         ("saturated@1", lambda a, b: b["edge_step"] is None or b["edge_step"] < 0.75 * a["edge_step"]),
