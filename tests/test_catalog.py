@@ -53,8 +53,8 @@ def test_a_path_wins_over_names(here: Path) -> None:
 def test_an_unknown_recipe_is_refused_with_the_nearest_and_all(here: Path) -> None:
     put(here / "pipelines" / "my_ramp.toml")
     with pytest.raises(NotFoundError) as e:
-        catalog.find_recipe("xrd_id")
-    assert 'Did you mean "xrd_1d"?' in str(e.value)
+        catalog.find_recipe("xrd_heatin_demo")
+    assert 'Did you mean "xrd_heating_demo"?' in str(e.value)
     assert "my_ramp" in str(e.value)
     with pytest.raises(NotFoundError, match=r"there is no recipe file pipelines/xrd_1d.tml"):
         catalog.find_recipe("pipelines/xrd_1d.tml")

@@ -17,6 +17,7 @@ import typer
 from insitu.cli import application
 from insitu.config import load, tables
 from insitu.config.roles import INJECTED, REGISTRIES, short_names
+from insitu.readers.join import Join
 from insitu.run import run
 from insitu.store.runs import StoredRun
 
@@ -85,12 +86,16 @@ def keywords(factory: Callable[..., Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "table", ["recipe", "budget", "acquire", "policy", "array", "kafka", "reference", "detector", "limit"]
+    "table", ["recipe", "budget", "acquire", "policy", "array", "kafka", "reference", "detector", "geometry", "limit"]
 )
 def test_the_reference_lists_the_keys_of_every_table(table: str) -> None:
-    page = "detector.md" if table in ("detector", "limit") else "recipe.md"
+    page = "detector.md" if table in ("detector", "geometry", "limit") else "recipe.md"
     heading = "references" if table == "reference" else table
     assert documented(page, heading) == set(inspect.signature(getattr(tables, table)).parameters)
+
+
+def test_the_reference_lists_the_keys_of_a_log() -> None:
+    assert documented("detector.md", "join") == set(inspect.signature(Join).parameters) - {"detector"}
 
 
 @pytest.mark.parametrize(("kind", "short"), [(kind, short) for kind in REGISTRIES for short in short_names(kind)])

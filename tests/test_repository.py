@@ -74,6 +74,7 @@ def test_the_development_lock_holds_the_run_time_lock() -> None:
 
 def test_every_declared_dependency_is_locked_within_its_range() -> None:
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     table = project()
     declared = table["project"]["dependencies"] + table["dependency-groups"]["build"]
@@ -83,7 +84,9 @@ def test_every_declared_dependency_is_locked_within_its_range() -> None:
         versions = locked(name)
         for requirement in map(Requirement, texts):
             if requirement.name != "insitu":
-                assert requirement.specifier.contains(versions[requirement.name]), f"{requirement} in {name}"
+                assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), (
+                    f"{requirement} in {name}"
+                )
 
 
 def imported() -> dict[str, str]:

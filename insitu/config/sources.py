@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from insitu.config.roles import Entry, read_entry
 from insitu.config.roles import find as find_factory
 from insitu.config.schema import Files, construct, keys_of, read_table
 from insitu.config.settings import Source
-from insitu.errors import ConfigError, UsageError
+from insitu.errors import ConfigError, SourceError, UsageError
 from insitu.types import Detector, Geometry, Limit, Reader
 
 Purpose = Literal["run", "check", "replay"]
@@ -151,6 +152,7 @@ def read_source(origin: Origin, purpose: Purpose, files: Files) -> ReadSource:
             joins = _joins(table.get("join", []), at / "join") if parts is not None else []
     if purpose == "check" and entry is not None and detector is not None and not entry.missing:
         with problems.gather():  # `run` makes it in a moment; `check` has to find out what it refuses
+            must_exist(entry.values)
             entry.make(detector=detector, name=detector.name)
             for values, place in joins:
                 construct(_join(), {**values, "detector": detector}, place)
@@ -238,6 +240,7 @@ def _make_reader(
             raise UsageError("a stored run is not read from its instrument again", where=str(at))
         if entry.missing:
             raise UsageError("nothing says what to read", where=str(at), remedy="Say it with --input PATH")
+        must_exist(entry.values)
         reader = entry.make(detector=detector, name=detector.name)
         if not joins:
             return reader
@@ -246,6 +249,20 @@ def _make_reader(
         return Joined(reader, [construct(_join(), {**values, "detector": detector}, place) for values, place in joins])
 
     return make
+
+
+def must_exist(values: Mapping[str, Any]) -> None:
+    """Refuse a path to nothing before a run begins; what is followed may still come."""
+    path = values.get("path")
+    if not isinstance(path, str) or values.get("follow") or glob.has_magic(path) or "://" in path:
+        return
+    if path and not Path(path).expanduser().exists():
+        raise SourceError(
+            "there is no such file or folder",
+            where=path,
+            expected="a file, a folder, or a glob such as 'run7/*'",
+            remedy="Check the path, and that its disk is mounted",
+        )
 
 
 def _says_simulated(reader: Any) -> bool:
