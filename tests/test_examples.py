@@ -10,6 +10,8 @@ import pytest
 
 from insitu.config import load
 from insitu.replay import verify
+from insitu.run import run
+from insitu.store.runs import StoredRun
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 RECIPES = sorted(EXAMPLES.glob("*/pipelines/*.toml"))
@@ -43,7 +45,7 @@ def test_every_example_is_run_here():
         "own_feature.py",
         "read_a_run.py",
     }
-    assert [p.stem for p in RECIPES] == ["cucr2o4"]
+    assert [p.stem for p in RECIPES] == ["cucr2o4", "xas_reaction"]
 
 
 def test_a_feature_of_ones_own_is_recorded_with_its_uncertainty_and_verifies(
@@ -90,3 +92,23 @@ def test_an_automation_script_reads_json_and_exit_status(tmp_path: Path) -> None
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_of_the_examples_can_be_checked(path: Path) -> None:
     assert load(path, purpose="check").pipeline().extractors
+
+
+def test_the_simulated_reaction_is_seen_to_begin_and_to_end_and_its_goal_is_reached(tmp_path: Path) -> None:
+    """As planted: no beam in 20 to 25, a reaction from 60 to 180, the sample beside the beam in 230 to 234."""
+    summary = run(load(EXAMPLES / "xas_reaction/pipelines/xas_reaction.toml"), data_root=tmp_path)
+    assert (summary.ended, summary.records) == ("complete", 240)
+    with StoredRun(Path(summary.path)) as stored:
+        records = list(stored.records())
+    decided = [(r["n"], r["decision"]["action"], r["decision"]["rule"]) for r in records]
+    acted = [d for d in decided if d[1] != "CONTINUE"]
+    assert acted[0] == (21, "PAUSE", "no_beam")
+    assert 165 < next(n for n, action, rule in acted if (action, rule) == ("FINISH", "oxidised")) < 180
+    assert 230 <= next(n for n, _, rule in acted if rule == "sample_lost") <= 234
+    verdicts = [(r["n"], r["verdicts"]["reaction"]) for r in records]
+    places = {n: v["scores"]["frame"] for n, v in verdicts if v["label"] == "change"}
+    assert min(places) > 60
+    assert 50 < places[min(places)] < 68
+    assert any(174 <= place <= 186 for place in places.values())
+    report = verify(Path(summary.path))
+    assert report.identical, report.findings

@@ -164,20 +164,21 @@ def _drain(folder: Path, to: Link | None, *, follow: bool, give_up_s: float) -> 
 def standing(folder: Path, to: Link | None) -> dict[str, Any]:
     """Keys: run_uid, path, topic, bootstrap, documents, sent, waiting, bytes {offered, sent}, complete, sealed, state,
     problem, set_aside, sessions, latency_ms {net}, updated_ns."""
-    from insitu.sinks.sent import Outbox, read_sent
+    from insitu.sinks.sent import Outbox, read_sent, waiting
 
     sent, found = read_sent(folder), Outbox(folder)
     last, nbytes = found.last()
+    left = waiting(sent, last)
     return {
-        "run_uid": folder.resolve().name,
+        "run_uid": found.uid(),
         "path": str(folder),
         "topic": sent.topic or (to.topic if to else ""),
         "bootstrap": sent.bootstrap or (to.bootstrap if to else ""),
         "documents": last,
         "sent": sent.documents,
-        "waiting": last - sent.oid,
+        "waiting": left,
         "bytes": {"offered": nbytes, "sent": sent.bytes},
-        "complete": last == sent.oid and not sent.set_aside,
+        "complete": not left and not sent.set_aside,
         "sealed": found.sealed,
         "state": sent.state,
         "problem": sent.problem,

@@ -47,7 +47,7 @@ def state(run: StoredRun) -> str:
 def standing(run: StoredRun) -> dict[str, Any]:
     """Keys: run, state, frames, analysis, decisions, latency_ms {net}, outbox {waiting, problem} (None without one),
     last (newest record), last_action (last that was not CONTINUE)."""
-    from insitu.sinks.sent import Outbox, read_sent
+    from insitu.sinks.sent import Outbox, read_sent, waiting
 
     last: dict[str, Any] | None = None
     action: dict[str, Any] | None = None
@@ -63,7 +63,7 @@ def standing(run: StoredRun) -> dict[str, Any]:
         "analysis": counts["analysis"],
         "decisions": counts["decisions"],
         "latency_ms": {"net": sent.latency_ms()},
-        "outbox": {"waiting": offered - sent.oid, "problem": sent.problem} if offered else None,
+        "outbox": {"waiting": waiting(sent, offered), "problem": sent.problem} if offered else None,
         "last": last,
         "last_action": action,
     }

@@ -86,7 +86,7 @@ class Foil:
         rise = self._rise(energy, mu, expected, fixed=header is None)
         known = expected if expected is not None and abs(rise.value - expected) <= self.largest else None
         if known is None:
-            known = foil_energy(guess_edge(rise.value))
+            known = self._nearest(rise.value)
         plan = self._plans.normalisation(energy, rise.at)
         step = normalise(mu, plan, point_noise(energy, mu, rise.value)).step
         return {
@@ -96,17 +96,22 @@ class Foil:
             "step": step,
         }
 
+    def _nearest(self, e0: float) -> float:
+        """Where the foil belongs whose edge is nearest: one of those that beamlines have, if it can be."""
+        known = min(FOILS.values(), key=lambda energy: abs(energy - e0))
+        return known if abs(known - e0) <= self.largest else foil_energy(guess_edge(e0))
+
     def _rise(self, energy: np.ndarray, mu: np.ndarray, expected: float | None, *, fixed: bool) -> EdgeEnergy:
         """E0 near where it belongs; where only the header says so, a foil of another element counts too."""
         if expected is None:
             return find_e0(energy, mu)
         near = (expected - self.largest, expected + self.largest)
-        try:
+        if fixed:
             return find_e0(energy, mu, near)
-        except NotMeasurable:
-            if fixed:
-                raise
+        try:
             return find_e0(energy, mu)
+        except NotMeasurable:
+            return find_e0(energy, mu, near)
 
     def _spectrum(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         axis = frame.axes.get("energy")

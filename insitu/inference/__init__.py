@@ -4,4 +4,6 @@ MODELS = {
     "change_point": "insitu.inference.change_point:ChangePoint",
     "limits": "insitu.inference.limits:Limits",
     "phases": "insitu.inference.phases:Phases",
+    "track": "insitu.inference.track:Track",
+    "track.front": "insitu.inference.track_front:TrackFront",
 }

@@ -1,12 +1,12 @@
 """How sharp, how bright and how noisy an image is, in one pass over its pixels.
 
-    mean, spread   of the pixels
-    noise          sigma of white noise: sqrt(pi / 2) / 6 times the mean of |N|, N the image filtered by the difference
-                   of two Laplacians, which leaves out flat and sloping parts (J. Immerkaer, Comput. Vis. Image
-                   Underst. 64 (1996) 300). Detail as fine as the pixels is taken for noise
-    focus          sqrt(mean |grad|^2 - 2/4 noise^2) / sqrt(spread^2 - noise^2), 1/px: the reciprocal of the length
-                   over which the brightness changes. Neither exposure nor contrast changes it, blur lowers it
-    saturated      part of the pixels at or above a level
+mean, spread   of the pixels
+noise          sigma of white noise: sqrt(pi / 2) / 6 times the mean of |N|, N the image filtered by the difference
+               of two Laplacians, which leaves out flat and sloping parts (J. Immerkaer, Comput. Vis. Image
+               Underst. 64 (1996) 300). Detail as fine as the pixels is taken for noise
+focus          sqrt(mean |grad|^2 - 2/4 noise^2) / sqrt(spread^2 - noise^2), 1/px: the reciprocal of the length
+               over which the brightness changes. Neither exposure nor contrast changes it, blur lowers it
+saturated      part of the pixels at or above a level
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 
 class Sharpness(NamedTuple):
-    """Of an image: mean, spread, noise in its unit; focus 1/px, None where nothing but noise is seen; saturated part."""
+    """Of an image: mean, spread and noise in its unit; focus in 1/px, None where only noise is seen; saturated part."""
 
     mean: float
     spread: float

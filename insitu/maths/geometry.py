@@ -1,11 +1,9 @@
 """The `[geometry]` of an area detector with its files read and checked: pyFAI's `.poni`, mask, dark and flat.
 
-pyFAI and fabio (extra `xrd`) read them. pyFAI takes a `.poni` that says nothing for a detector at 1 m without a word;
-here what must be there is asked for first. Source: J. Kieffer, D. Karkoulis, J. Phys. Conf. Ser. 425 (2013) 202012.
+pyFAI and fabio (extra `xrd`) read them; `insitu.maths.poni` asks first for what must be there. Source: J. Kieffer, D. Karkoulis, J. Phys. Conf. Ser. 425 (2013) 202012.
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,8 @@ from typing import Any
 import numpy as np
 
 from insitu.errors import ConfigError, InsituError, MissingExtraError
+from insitu.maths.poni import EXPECTED, parse_poni, file_bytes
 from insitu.types import Detector, Geometry
-
-EXPECTED = "a .poni file as pyFAI's calibration writes it"
-NEEDED = ("distance", "poni1", "poni2")
-"""What a .poni must say: pyFAI itself fills in 1 m and 0 where it does not, in silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,8 +52,8 @@ def read_setting(detector: Detector | None, purpose: str) -> Setting:
             expected="a .poni file of pyFAI's calibration",
             remedy='Write poni = "FILE" under [geometry] of the detector, or --set detector.geometry.poni=FILE',
         )
-    text = _bytes(geometry.poni)
-    values = check_poni(text, geometry.poni)
+    text = file_bytes(geometry.poni)
+    values = parse_poni(text, geometry.poni)
     known = detector.calibration.get("wavelength")
     wavelength = None if known is None or known.value is None else float(known.value)
     if wavelength is None and values.get("wavelength"):
@@ -82,39 +77,6 @@ def read_setting(detector: Detector | None, purpose: str) -> Setting:
     return setting
 
 
-def check_poni(text: bytes, path: Path) -> dict[str, float]:
-    """The numbers of a .poni file by key in small letters; ConfigError where it is none.
-
-    >>> check_poni(b"Distance: 0.2\\nPoni1: 0.1\\nPoni2: 0.1\\nWavelength: 4e-11", Path("a.poni"))["distance"]
-    0.2
-    """
-
-    def wrong(what: str) -> ConfigError:
-        return ConfigError(what, where=str(path), expected=EXPECTED)
-
-    try:
-        lines = text.decode().splitlines()
-    except UnicodeDecodeError:
-        raise wrong("this is no text") from None
-    pairs = [line.split(":", 1) for line in lines if ":" in line and not line.lstrip().startswith("#")]
-    fields = {key.strip().lower(): value.strip() for key, value in pairs}
-    for key in NEEDED:
-        if key not in fields:
-            raise wrong(f"it has no {key.capitalize()}")
-    values: dict[str, float] = {}
-    for key in (*NEEDED, "rot1", "rot2", "rot3", "wavelength", "pixelsize1", "pixelsize2"):
-        if fields.get(key, "None") == "None" and key not in NEEDED:
-            continue
-        try:
-            values[key] = float(fields[key])
-        except ValueError:
-            raise wrong(f"{key.capitalize()} is {fields[key]!r}, no number") from None
-        least = 0.0 if key in ("distance", "wavelength", "pixelsize1", "pixelsize2") else -math.inf
-        if not (math.isfinite(values[key]) and values[key] > least):
-            raise wrong(f"{key.capitalize()} is {values[key]:g}, which cannot be")
-    return values
-
-
 def read_image(path: Path, what: str) -> np.ndarray:
     """The 2-D array in a file (`.npy`, or anything that fabio reads); ConfigError where there is none."""
     expected = "an image (.tif, .edf, .cbf, ...) or a .npy array, with as many pixels as the frames"
@@ -136,8 +98,11 @@ def read_image(path: Path, what: str) -> np.ndarray:
     return array
 
 
-def check_shape(setting: Setting, shape: tuple[int, ...]) -> None:
-    """ValueError, with both shapes in words, where frames `(ny, nx)` do not belong to the setting."""
+def check_shape(setting: Setting, shape: tuple[int, ...]) -> Any:
+    """ValueError, with both shapes in words, where frames `(ny, nx)` do not belong to the setting.
+
+    Returns pyFAI's object for frames of this shape, for what else is to be asked of it.
+    """
     if len(shape) != 2:
         raise ValueError(f"frames of {len(shape)} dimensions have no geometry: an image has two, (y, x)")
     said = f"{shape[0]} x {shape[1]} pixels"
@@ -146,16 +111,18 @@ def check_shape(setting: Setting, shape: tuple[int, ...]) -> None:
         if array is not None and array.shape != tuple(shape):
             file = getattr(setting.geometry, what)
             raise ValueError(f"the frame has {said}, the {what} {file.name} {array.shape[0]} x {array.shape[1]}")
-    detector = integrator(setting).detector
+    ai = integrator(setting)
+    detector = ai.detector
     full = detector.max_shape
     if full is None or tuple(detector.shape) == tuple(shape):
-        return
+        return ai
     binned = detector.force_pixel and not (full[0] % shape[0] or full[1] % shape[1])
     if not (binned and detector.guess_binning(tuple(shape))):
         raise ValueError(
             f"the frame has {said}, the detector {detector.name} of {setting.poni.name} {full[0]} x {full[1]}: "
             "the poni belongs to another detector or another region of it"
         )
+    return ai
 
 
 def _same_shapes(setting: Setting) -> None:
@@ -170,20 +137,11 @@ def _numbers(path: Path, what: str) -> np.ndarray:
     return np.asarray(read_image(path, what), dtype=np.float64)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"the file cannot be read: {error.strerror}", where=str(path), expected="a file that is there"
-        ) from error
-
-
 def _digest(geometry: Geometry, poni: bytes, wavelength: float | None) -> str:
     """sha256 over the content of all files and every setting that has to do with pixels."""
     h = hashlib.sha256(poni)
     for path in (geometry.mask, geometry.dark, geometry.flat):
-        h.update(b"none" if path is None else hashlib.sha256(_bytes(path)).digest())
+        h.update(b"none" if path is None else hashlib.sha256(file_bytes(path)).digest())
     h.update(repr((geometry.flip, geometry.polarization, geometry.solid_angle, wavelength)).encode())
     return h.hexdigest()
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 LARGEST_GROUP = 400
 """Points and tracks of a group solved exactly; in larger ones (reach too long) the nearest pairs go first."""
@@ -23,11 +23,13 @@ LARGEST_GROUP = 400
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linked:
     """The tracks of the points of a frame `(n,)`; `born` `(n,)`: True for the first point of a track; `step` `(n, 2)`:
-    from the track's last point, NaN for the first; `lost`: numbers of tracks that ended for good."""
+    from the track's last point, NaN for the first; `gap` `(n,)`: frames since that point; `lost`: tracks that ended for
+    good."""
 
     track: np.ndarray
     born: np.ndarray
     step: np.ndarray
+    gap: np.ndarray
     lost: np.ndarray
 
 
@@ -64,12 +66,14 @@ class Linker:
         self._next += int(np.count_nonzero(born))
         step = np.full((len(points), 2), np.nan)
         step[~born] = points[~born] - self._place[partner[~born]] + np.asarray(shift)
+        gap = np.zeros(len(points), np.int64)
+        gap[~born] = tick - self._seen[partner[~born]]
         alone = np.ones(len(self._track), bool)
         alone[partner[~born]] = False
         self._place = np.concatenate([points, self._place[alone]])
         self._track = np.concatenate([track, self._track[alone]])
         self._seen = np.concatenate([np.full(len(points), tick, np.int64), self._seen[alone]])
-        return Linked(track=track, born=born, step=step, lost=ended)
+        return Linked(track=track, born=born, step=step, gap=gap, lost=ended)
 
 
 def assign(points: np.ndarray, places: np.ndarray, reach: float) -> np.ndarray:
@@ -77,7 +81,7 @@ def assign(points: np.ndarray, places: np.ndarray, reach: float) -> np.ndarray:
     partner = np.full(len(points), -1, np.int64)
     if not len(points) or not len(places):
         return partner
-    near = cKDTree(points).sparse_distance_matrix(cKDTree(places), reach, output_type="ndarray")
+    near = KDTree(points).sparse_distance_matrix(KDTree(places), reach, output_type="ndarray")
     if not near.size:
         return partner
     near = np.sort(near, order=["i", "j"])

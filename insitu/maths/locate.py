@@ -10,7 +10,8 @@ The method of J. C. Crocker and D. G. Grier, J. Colloid Interface Sci. 179 (1996
     crowded   of two nearer than `separation` the one of less mass goes; so do those of less than `min_mass`
 
 `sigma` is the uncertainty of x (and of y) that white noise of the pixels gives: noise sqrt(sum dx^2) / mass over the
-disc's pixels that stand out, a lower bound (T. Savin and P. S. Doyle, Biophys. J. 88 (2005) 623): overlapping images and motion during the exposure add to it.
+pixels of the disc that stand out, a lower bound (T. Savin and P. S. Doyle, Biophys. J. 88 (2005) 623): overlapping
+images and motion during the exposure add to it.
 """
 
 from __future__ import annotations

@@ -104,10 +104,9 @@ def percentile(histogram, percent):
         seen += histogram[value]
         if first < 0.0 and seen > low:
             first = np.float64(value)
-        if seen > low + 1 or seen == count:
-            if first >= 0.0:
-                second = np.float64(value)
-                break
+        if first >= 0.0 and (seen > low + 1 or seen == count):
+            second = np.float64(value)
+            break
     return first + (second - first) * (place - low)
 
 

@@ -40,7 +40,7 @@ class Diffusion(NamedTuple):
     value: float
     sigma: float
     position_error: float
-    count: int
+    displacements: int
 
 
 class Displacements:
@@ -88,9 +88,7 @@ class Displacements:
 
     def msd(self) -> tuple[np.ndarray, np.ndarray]:
         """MSD in px^2 `(max_lag,)` for lags 1, 2, ..., NaN where nothing is known, and displacements used."""
-        total = self._total.copy()
-        for row in np.flatnonzero(self._ticks >= 0):
-            total += self._spread(self._sums[row])
+        total = self._total + self._spread(self._sums[self._ticks >= 0]).sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return (total[:, 1] / total[:, 0])[1:], total[1:, 0]
 
@@ -132,13 +130,13 @@ class Displacements:
         self._ticks[row], self._last = tick, tick
 
     def _spread(self, sums: np.ndarray) -> np.ndarray:
-        """Displacements that count and their squares `(max_lag + 1, 2)` of one frame."""
-        n = sums[:, COUNT]
+        """Displacements that count and their squares `(..., max_lag + 1, 2)`, of sums `(..., max_lag + 1, 4)`."""
+        n = sums[..., COUNT]
         if not self.drift:
-            return np.column_stack([n, sums[:, SQUARES]])
-        mean = (sums[:, ALONG_Y] ** 2 + sums[:, ALONG_X] ** 2) / np.maximum(n, 1.0)
+            return np.stack([n, sums[..., SQUARES]], axis=-1)
+        mean = (sums[..., ALONG_Y] ** 2 + sums[..., ALONG_X] ** 2) / np.maximum(n, 1.0)
         some = n >= 2
-        return np.column_stack([np.where(some, n - 1.0, 0.0), np.where(some, sums[:, SQUARES] - mean, 0.0)])
+        return np.stack([np.where(some, n - 1.0, 0.0), np.where(some, sums[..., SQUARES] - mean, 0.0)], axis=-1)
 
     def _drift(self, row: int) -> np.ndarray:
         """Common step (y, x) since the frame before, and its variance; over the shortest lag that tracks bridge."""

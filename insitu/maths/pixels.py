@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from insitu.maths.geometry import Setting, check_shape, integrator
+from insitu.maths.geometry import Setting, check_shape
 from insitu.types import Flip, Reference
 
 Unit = Literal["two_theta", "q"]
@@ -69,15 +69,14 @@ def pixels(setting: Setting, frames: Frames, shape: tuple[int, int], unit: Unit)
 
     Takes about 0.8 s for 1 Mpx; the last result is kept (29 bytes a pixel), because several steps ask for the same.
     """
-    check_shape(setting, shape)
-    ai = integrator(setting)
+    ai = check_shape(setting, shape)
     from pyFAI.units import to_unit
 
     name = UNITS[unit][0]
     known: Any = to_unit(name)
     if unit == "q" and setting.wavelength is None:
         raise ValueError(f"q needs a wavelength, and neither {setting.poni.name} nor the detector file has one")
-    if setting.wavelength is not None:
+    if setting.wavelength is not None and unit == "q":  # of no use for angles, and pyFAI's setter takes 0.4 s
         ai.wavelength = 1e-10 * setting.wavelength
     turn = turned(setting.geometry.flip)
     angle = np.asarray(ai.center_array(shape, unit=name, scale=False), dtype=np.float64)[turn]

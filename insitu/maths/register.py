@@ -87,7 +87,7 @@ def halved(image: np.ndarray) -> np.ndarray:
 
 def rough(a: np.ndarray, b: np.ndarray) -> tuple[int, int]:
     """The whole-pixel shift (y, x) at which the phases of two images agree best; at most a third of the image."""
-    from scipy.fft import irfft2, rfft2
+    from numpy.fft import irfft2, rfft2
 
     taper = np.outer(np.hanning(a.shape[0]), np.hanning(a.shape[1])).astype(np.float32)
     one, two = (rfft2((image - image.mean()) * taper) for image in (a, b))

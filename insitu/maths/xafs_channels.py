@@ -91,16 +91,27 @@ def sort_channels(names: Sequence[str], element: str = "") -> Channels:
 
 def ways(channels: Channels, names: Sequence[str]) -> list[Way]:
     """All ways to mu(E) that the channels allow, the plainest first; the reference is not among them."""
-    found = []
+    found: list[Way] = []
     if channels.mu is not None:
         found.append(Way("mu", (channels.mu,), (), f"{names[channels.mu]} as it is"))
     if channels.i0 is not None and channels.trans is not None:
         said = f"ln({names[channels.i0]} / {names[channels.trans]})"
         found.append(Way("transmission", (channels.i0,), (channels.trans,), said))
-    for group in channels.fluor if channels.i0 is not None else ():
-        told = " + ".join(names[i] for i in group)
-        found.append(Way("fluorescence", group, (channels.i0,), f"({told}) / {names[channels.i0]}"))  # type: ignore[arg-type]
+    if channels.i0 is not None:
+        for group in channels.fluor:
+            told = " + ".join(names[i] for i in group)
+            found.append(Way("fluorescence", group, (channels.i0,), f"({told}) / {names[channels.i0]}"))
     return found
+
+
+def without_dead(way: Way, values: np.ndarray, names: Sequence[str]) -> Way:
+    """The same way, with those elements of a fluorescence detector only that count."""
+    living = tuple(i for i in way.above if alive(values[i]))
+    if way.mode != "fluorescence" or len(living) in (0, len(way.above)) or len(names) != len(values):
+        return way
+    dead = ", ".join(names[i] for i in way.above if i not in living)
+    told = " + ".join(names[i] for i in living)
+    return Way(way.mode, living, way.below, f"({told}) / {names[way.below[0]]}, without {dead}")
 
 
 def reference_way(channels: Channels, names: Sequence[str]) -> Way | None:
@@ -214,14 +225,13 @@ def _of_two(energy: np.ndarray, values: np.ndarray, i: int, j: int) -> Iterator[
 
 
 def _follows(energy: np.ndarray, row: np.ndarray) -> bool:
-    """Whether a channel is the axis once more (a set value, an angle, k), not something that counts."""
-    x = (energy - energy.mean()) / max(float(np.ptp(energy)), 1e-300)
-    steps = np.diff(row)
-    if not ((steps >= 0.0).all() or (steps <= 0.0).all()):
-        return False
-    terms = np.stack([np.ones_like(x), x, x * x, x**3], axis=1)
-    rest = row - terms @ np.linalg.lstsq(terms, row, rcond=None)[0]
-    return float(np.sqrt(np.mean(rest * rest))) < 1e-3 * float(np.ptp(row))
+    """Whether a channel is the axis once more, as set or as read back, in eV or keV, or the angle of the
+    monochromator, not something that counts."""
+    forms = [row, 1000.0 * row]
+    if row.min() > 0.0 and row.max() < 90.0:
+        sine = np.sin(np.radians(row))
+        forms.append(energy[0] * sine[0] / sine)
+    return any(bool(np.all(np.abs(form - energy) < 0.01 * energy)) for form in forms)
 
 
 def merged(energy: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,7 @@ SCATTERERS = {
 
 
 class Shell(NamedTuple):
-    """`number` of neighbours at `distance` (angstrom), `sigma2` of disorder (angstrom^2), `shift` of E0 for this shell."""
+    """`number` of neighbours at `distance` (angstrom), disorder `sigma2` (angstrom^2), `shift` of E0 for it (eV)."""
 
     number: float
     distance: float

@@ -23,6 +23,7 @@ from insitu.maths.xafs_channels import (
     sort_channels,
     unnamed_ways,
     ways,
+    without_dead,
 )
 from insitu.maths.xafs_edge import find_e0
 from insitu.maths.xafs_foil import corrected
@@ -88,6 +89,7 @@ class Absorption:
         values = self._without_dark(frame, values, names)
         found = self._sorted(names, frame.labels.get("element", ""))
         way = self._way(energy, values, names, found, data.ndim == 1, _near(frame))
+        way = without_dead(way, values, names)
         mu = mu_of(values, way, names)
         if self.foil is not None:
             energy = self._corrected(energy, values, names, found, frame)

@@ -2,8 +2,10 @@
 
 READERS = {
     "images": "insitu.readers.images:Images",
+    "movie": "insitu.readers.movie:Movie",
     "patterns": "insitu.readers.diffraction:Patterns",
     "simulated.area_detector": "insitu.readers.simulated_image:AreaDetector",
+    "simulated.colloid": "insitu.readers.simulated_colloid:Colloid",
     "simulated.diffractometer": "insitu.readers.simulated:Diffractometer",
     "simulated.xas": "insitu.readers.simulated_xas:XasBeamline",
     "spectra": "insitu.readers.spectra:Spectra",

@@ -7,15 +7,12 @@ detector file says (`[calibration]`, then the poni file of `[geometry]`) wins; t
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from insitu import units
-from insitu.errors import ConfigError
+from insitu.maths.poni import read_poni
 from insitu.readers.image_headers import UNITS
 from insitu.types import Detector, Feature
 
@@ -54,57 +51,16 @@ def known(detector: Detector | None) -> dict[str, Fact]:
     if geometry is not None and geometry.poni is not None:
         if "pixel_size" in facts:
             facts["pixel_size_x"] = facts["pixel_size_y"] = facts.pop("pixel_size")
-        for name, value in read_poni(geometry.poni).items():
+        said = read_poni(geometry.poni)
+        for key in said.keys() & _FIELDS.keys():
+            name = _FIELDS[key]
+            value = float(f"{said[key] * _SCALE[name]:.12g}")
             facts.setdefault(name, Fact(Feature(value, UNITS[name]), geometry.poni.name))
     x, y = facts.get("pixel_size_x"), facts.get("pixel_size_y")
     if x is not None and y is not None and x.feature == y.feature:
         facts["pixel_size"] = x
         del facts["pixel_size_x"], facts["pixel_size_y"]
     return facts
-
-
-def read_poni(path: Path) -> dict[str, float]:
-    """Wavelength (angstrom), distance (m) and pixel sizes (um) of a poni file, as far as it names them.
-
-    Lines are `Key: value` in metres; from version 2 the pixels are in a JSON text under `Detector_config`.
-    """
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(65536).splitlines()
-    except OSError as error:
-        raise ConfigError(
-            f"the poni file cannot be read: {error.strerror}", where="geometry.poni", remedy=f"Check {path}"
-        ) from error
-    found: dict[str, float] = {}
-    for line in lines:  # calibrations are appended: the last of a name counts
-        name, colon, text = line.partition(":")
-        name, text = name.strip().lower(), text.strip()
-        if line.lstrip().startswith("#") or not colon:
-            continue
-        pairs = {name: text}
-        if name == "detector_config":
-            pairs = {f"pixelsize{i}": config.get(f"pixel{i}") for config in [_json(text)] for i in (1, 2)}
-        for key, given in pairs.items():
-            value = _positive(given)
-            if key in _FIELDS and value is not None:
-                found[_FIELDS[key]] = float(f"{value * _SCALE[_FIELDS[key]]:.12g}")
-    return found
-
-
-def _json(text: str) -> dict[str, object]:
-    try:
-        given = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return given if isinstance(given, dict) else {}
-
-
-def _positive(given: object) -> float | None:
-    try:
-        value = float(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) and value > 0 else None
 
 
 def settled(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from insitu import units
 from insitu.errors import FormatError, UnitError
 from insitu.readers.header import label, read_time, zone
+from insitu.readers.image_headers import tiff_date
 from insitu.readers.markup import Element, is_markup, read_markup
 
 _LENGTHS = {"µm": "um", "μm": "um", "micron": "um", "microns": "um", "\\u00b5m": "um", "inch": "inch", "pixel": ""}
@@ -61,7 +62,7 @@ def notes(description: str, date: str, timezone: str, name: str) -> Notes:
             found = ome(description, timezone, name)
     except FormatError:
         found = Notes()  # the pixels are good without it
-    if found.start_ns is None and (read := read_time(_colons(date), zone(timezone))):
+    if found.start_ns is None and (read := read_time(tiff_date(date), zone(timezone))):
         found.start_ns = read[0]
     return found
 
@@ -72,7 +73,10 @@ def imagej(text: str) -> Notes:
     >>> imagej("ImageJ=1.53t\\nimages=9\\nframes=9\\nfinterval=0.5\\nunit=micron\\n").interval_s
     0.5
     """
-    pairs = dict(line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    pairs: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition("=")
+        pairs[key] = value
     found = Notes("ImageJ")
     found.count = _whole(pairs.get("images", ""))
     interval, rate = _number(pairs.get("finterval", "")), _number(pairs.get("fps", ""))
@@ -177,8 +181,3 @@ def _converted(value: float, unit: str, target: str) -> float | None:
         return units.convert(value, unit, target) if unit else None
     except UnitError:
         return None
-
-
-def _colons(date: str) -> str:
-    """`2014:10:24 16:33:09`, as TIFF writes it, as others do."""
-    return re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", date.strip())

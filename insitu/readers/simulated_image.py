@@ -28,7 +28,7 @@ from insitu.maths.phases import BATIO3_TRANSITION_K, SAMPLES, phases
 from insitu.maths.poisson import draw
 from insitu.readers.faults import KINDS, active, arrival_order, source_number
 from insitu.readers.simulated_image_powder import Look, PowderImage, Ring
-from insitu.readers.simulated_image_settings import flat_detector, gaps, image_fault, read_geometry
+from insitu.readers.simulated_image_settings import flat_detector, gaps, image_fault
 from insitu.readers.simulated_settings import Settings, counter_top, first_time_ns, positive
 from insitu.types import Arrival, Detector, Feature
 
@@ -279,7 +279,7 @@ def _wavelength(given: float | None, detector: Detector | None) -> float:
     if known is not None and known.value is not None:
         return float(known.value)
     if detector and detector.geometry and detector.geometry.poni:
-        return read_geometry(detector.geometry.poni).get("wavelength", 0.4066e-10) * 1e10
+        return read_poni(detector.geometry.poni).get("wavelength", 0.4066e-10) * 1e10
     return 0.4066
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from insitu import units
 from insitu.errors import ConfigError
+from insitu.maths.poni import read_poni
 from insitu.maths.rings import FlatDetector
 from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
 from insitu.readers.simulated_settings import positive
@@ -64,7 +64,7 @@ def flat_detector(
 ) -> FlatDetector:
     """The geometry: as given (distance m, pixel_size um, beam_x and beam_y pixels, tilt_x and tilt_y deg), else the
     detector's poni file, else its calibration, else 0.2 m, 172 um, the middle, upright."""
-    poni = read_geometry(detector.geometry.poni) if detector and detector.geometry and detector.geometry.poni else {}
+    poni = read_poni(detector.geometry.poni) if detector and detector.geometry and detector.geometry.poni else {}
     calibration = {}
     for name, unit in (("distance", "m"), ("pixel_size", "m")):
         feature = detector.calibration.get(name) if detector else None
@@ -93,26 +93,6 @@ def flat_detector(
         rot3=poni.get("rot3", 0.0),
         **rotations,
     )
-
-
-def read_geometry(path: Path) -> dict[str, float]:
-    """Numbers of a poni file by lower-case name: distance, poni1, poni2, rot1 to rot3, pixelsize1 and 2, wavelength.
-
-    Lengths in m, rotations in rad.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(f"the poni file cannot be read: {error.strerror}", where="geometry.poni") from error
-    found = {
-        name.lower(): float(number)
-        for name, number in re.findall(r"^(\w+):\s*([-+.\deE]+)\s*$", text, re.MULTILINE)
-        if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", number)
-    }
-    for i in (1, 2):
-        if match := re.search(rf'"pixel{i}":\s*([\d.eE+-]+)', text):
-            found[f"pixelsize{i}"] = float(match[1])
-    return found
 
 
 def gaps(shape: tuple[int, int], module: tuple[int, int], gap: tuple[int, int]) -> np.ndarray:

@@ -145,6 +145,7 @@ class Engine:
         told = 0.0
         while not self.shared.stopping.is_set() and any(r.is_alive() for r in self.readers):
             self._orders()
+            self.forwarding.tend()
             if time.monotonic() - told >= TICK_S:
                 told = time.monotonic()
                 view.show()

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from insitu.errors import InsituError, RunLockedError
 from insitu.maths.latency import Latency
 from insitu.sinks import kafka
 from insitu.sinks.sent import Outbox, Row, Sent, read_sent, write_sent
-from insitu.sinks.window import Window
+from insitu.sinks.window import Window, rare_collections
 from insitu.store.lock import is_locked
 
 ROWS = 2048
@@ -63,17 +63,6 @@ def only_one(run: Path) -> Iterator[None]:
         os.close(fd)
 
 
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Thousands of futures live at once; looking through them for cycles all the time costs a quarter of the speed."""
-    before = gc.get_threshold()
-    gc.set_threshold(50_000, 20, 20)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
 class Forwarder:
     """One run's documents on their way. `options`: of the producer, see `kafka.producer_options`."""
 
@@ -82,15 +71,21 @@ class Forwarder:
         self.options = options or kafka.producer_options(to)
         self.stop = threading.Event()
         self.parent = 0  # where we are a child: its process, without which we do not wait for a broker
-        self.sent = read_sent(run)
-        self.sent.topic, self.sent.bootstrap = to.topic, to.bootstrap
         self._outbox = Outbox(run)
-        self._key = run.resolve().name.encode()
-        self._net = Latency(self.sent.net)
-        self._window = Window(self._net)
+        self._key = self._outbox.uid().encode()
+        self._begin()
         self._failures: list[BaseException] = []
         self._progress = time.monotonic()
         self._saved = self._looked = 0.0
+
+    def _begin(self) -> None:
+        """From where an earlier forwarder has come to."""
+        self.sent = read_sent(self.run)
+        if self.sent.oid and not self._outbox.after(self.sent.oid - 1, rows=1, nbytes=1):
+            self.sent = Sent(problem="sent.json tells of another run; everything is sent")
+        self.sent.topic, self.sent.bootstrap = self.to.topic, self.to.bootstrap
+        self._net = Latency(self.sent.net)
+        self._window = Window(self._net)
 
     def send_all(self, *, follow: bool, give_up_s: float | None = None) -> Sent:
         """Send what there is; with `follow` also what comes, until the run is sealed (or its process has died).
@@ -99,6 +94,7 @@ class Forwarder:
         """
         wait = 0.1
         with only_one(self.run), rare_collections():
+            self._begin()  # again: another one may have ended since
             self._progress = time.monotonic()
             while not self.stop.is_set():
                 before = self.sent.oid
@@ -260,7 +256,8 @@ class Forwarder:
         if now or time.monotonic() - self._saved >= SAVE_S:
             self._saved = time.monotonic()
             self.sent.net = self._net.state()
-            write_sent(self.run, self.sent)
+            with suppress(OSError):  # the disk is full, say: what is not noted is sent again, and consumers drop it
+                write_sent(self.run, self.sent)
 
 
 def _document_failed(failures: list[BaseException], producer: Any, error: BaseException) -> None:

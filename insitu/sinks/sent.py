@@ -18,6 +18,9 @@ STATES = ("never", "sending", "waiting", "idle", "done", "ended")
 """never sent, sending, broker away or refusing, all that is there is sent, sealed and sent, forwarder ended before."""
 
 
+LOOK_S = 1.0
+
+
 @dataclass(slots=True)
 class Sent:
     """`oid`: everything up to it was acknowledged (or set aside: `set_aside` says which document and why). `net`: the
@@ -41,21 +44,41 @@ class Sent:
 
 
 def read_sent(run: Path) -> Sent:
-    """What was sent of a run; nothing where the file is missing, or was torn by a power cut: then all is sent again,
-    and the consumers drop what they have."""
+    """What was sent of a run; nothing where the file is missing, or holds anything else (torn by a power cut, say):
+    then all is sent again, and the consumers drop what they have."""
     path = run / "sent.json"
     try:
         found = orjson.loads(path.read_bytes())
+        known = {f.name: f for f in fields(Sent)}
+        sent = Sent(**{key: value for key, value in found.items() if key in known})
+        _check(sent)
     except FileNotFoundError:
         return Sent()
-    except orjson.JSONDecodeError:
-        return Sent(problem="sent.json was torn; everything is sent again")
-    names = {f.name for f in fields(Sent)}
-    return Sent(**{key: value for key, value in found.items() if key in names})
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return Sent(problem="sent.json cannot be read; everything is sent again")
+    return sent
+
+
+def _check(sent: Sent) -> None:
+    """Raise where a value cannot have been written by us."""
+    fresh = Sent()
+    for f in fields(Sent):
+        value, like = getattr(sent, f.name), getattr(fresh, f.name)
+        if type(value) is not type(like) or (isinstance(value, int) and value < 0):
+            raise ValueError(f.name)
+    if sent.state not in STATES or not all(a.keys() >= {"oid", "name", "bytes", "why"} for a in sent.set_aside):
+        raise ValueError("state")
+    sent.latency_ms()
+
+
+def waiting(sent: Sent, last: int) -> int:
+    """How many of `last` documents wait. A file that says more than there is tells of another run: then all."""
+    return last - sent.oid if sent.oid <= last else last
 
 
 def write_sent(run: Path, sent: Sent) -> None:
-    """Replace the file at once. The temporary one lies in `inbox/`, which the seal of a run does not look into."""
+    """Replace the file at once. The temporary one lies in `inbox/`, which the seal of a run does not look into. Raises
+    `OSError`."""
     sent.updated_ns = time.time_ns()
     (run / "inbox").mkdir(exist_ok=True)
     temporary = run / "inbox" / ".sent.json.tmp"
@@ -85,10 +108,21 @@ class Outbox:
     def __init__(self, run: Path) -> None:
         self._ledger = run / "ledger.db"
         self._seen: tuple[int, ...] = ()
+        self._looked = 0.0
         self.sealed = False
 
+    def uid(self) -> str:
+        """The uid of the run, whatever its folder is called by now. Raises `StorageError`."""
+        with self._reading() as db:
+            found = db.execute("SELECT body FROM log WHERE kind = 'open' ORDER BY id LIMIT 1").fetchone()
+        try:
+            return str(orjson.loads(found[0])["uid"])
+        except (TypeError, ValueError, KeyError):
+            return self._ledger.parent.resolve().name  # damaged: what `verify` tells is not ours to tell
+
     def changed(self) -> bool:
-        """Whether the files look different from the last time: costs two stats where a query costs a connection."""
+        """Whether the files look different from the last time: costs two stats where a query costs a connection. Times
+        of files are coarse: after `LOOK_S` without a look they count as different."""
         now: list[int] = []
         for path in (self._ledger, self._ledger.with_name("ledger.db-wal")):
             try:
@@ -97,7 +131,7 @@ class Outbox:
             except FileNotFoundError:
                 now += [0, 0]
         seen, self._seen = self._seen, tuple(now)
-        return seen != self._seen
+        return seen != self._seen or time.monotonic() - self._looked > LOOK_S
 
     def after(self, oid: int, *, rows: int, nbytes: int) -> list[Row]:
         """Documents behind `oid`, at most so many rows and about so many bytes. Sets `sealed`, read before them."""
@@ -123,6 +157,7 @@ class Outbox:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for one look, `sealed` asked first. Raises `StorageError` where the ledger is damaged."""
+        self._looked = time.monotonic()
         with closing(connect(self._ledger)) as db:
             try:
                 self.sealed = db.execute("SELECT 1 FROM log WHERE kind = 'seal' LIMIT 1").fetchone() is not None

@@ -186,11 +186,13 @@ def account(db: sqlite3.Connection) -> tuple[Egress, Document | None]:
 
 
 def acknowledged(folder: Path) -> int:
-    """The last `oid` that a broker has acknowledged, as the forwarder has written it; 0 for none."""
+    """The last `oid` that a broker has acknowledged, as the forwarder has written it; 0 for none, and where the file
+    cannot be read: no run may fail because of it."""
     try:
-        return int(orjson.loads((folder / "sent.json").read_bytes()).get("oid", 0))
-    except FileNotFoundError:
+        oid = orjson.loads((folder / "sent.json").read_bytes())["oid"]
+    except (OSError, ValueError, TypeError, KeyError):
         return 0
+    return oid if type(oid) is int and oid > 0 else 0
 
 
 def spool(manifest: Mapping[str, Any], folder: Path) -> dict[str, int]:

@@ -4,7 +4,7 @@ import pytest
 
 from insitu.errors import ConfigError
 from insitu.maths.azimuthal import Cut
-from insitu.maths.geometry import check_poni, read_setting
+from insitu.maths.geometry import read_setting
 from insitu.maths.raw_image import RawImage
 from insitu.types import Detector, Geometry
 from tests import ceo2
@@ -54,10 +54,3 @@ def test_a_setting_is_equal_where_the_content_of_its_files_is(data: Path, tmp_pa
     frame = ceo2.frame(ceo2.image(data))
     images = [RawImage(read_setting(d, "a test"), cut, d) for d in (ours, twin)]
     assert images[0].integrator(frame, {}) is images[1].integrator(frame, {})  # laid out once in the process
-
-
-def test_the_numbers_of_a_poni_are_read(data: Path) -> None:
-    poni = data / ceo2.FOLDER / "CeO2_Pilatus1M.poni"
-    found = check_poni(poni.read_bytes(), poni)
-    assert found["distance"] == 0.208651380603
-    assert found["wavelength"] == 4.066e-11

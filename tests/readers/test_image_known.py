@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from insitu.errors import ConfigError
-from insitu.readers.image_known import known, read_poni, settled
+from insitu.readers.image_known import known, settled
 from insitu.types import Detector, Feature, Geometry
 
 PONI_2 = """# a comment: 1
@@ -13,29 +13,26 @@ poni_version: 2
 Detector: Detector
 Detector_config: {"pixel1": 7.5e-05, "pixel2": 0.0001, "max_shape": [10, 10]}
 Distance: 0.1
+Poni1: 0.1
+Poni2: 0.1
 Wavelength: 1e-10
 Distance: 0.2
 """
 
 
-def test_a_real_poni_file_is_read(data: Path) -> None:
-    assert read_poni(data / "xrd/frame2d_ceo2_pilatus1m/CeO2_Pilatus1M.poni") == {
-        "pixel_size_x": 172.0,
-        "pixel_size_y": 172.0,
-        "distance": 0.208651380603,
-        "wavelength": 0.4066,
+def test_a_poni_file_says_what_is_known(data: Path) -> None:
+    poni = data / "xrd/frame2d_ceo2_pilatus1m/CeO2_Pilatus1M.poni"
+    facts = known(Detector(name="d", source="d", geometry=Geometry(poni=poni)))
+    assert {name: (fact.feature.value, fact.feature.unit) for name, fact in facts.items()} == {
+        "pixel_size": (172.0, "um"),
+        "distance": (0.208651380603, "m"),
+        "wavelength": (0.4066, "angstrom"),
     }
-
-
-def test_the_last_calibration_of_a_poni_file_counts(tmp_path: Path) -> None:
-    (tmp_path / "a.poni").write_text(PONI_2)
-    facts = read_poni(tmp_path / "a.poni")
-    assert facts == {"pixel_size_y": 75.0, "pixel_size_x": 100.0, "wavelength": 1.0, "distance": 0.2}
 
 
 def test_an_absent_poni_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"absent\.poni"):
-        read_poni(Path("absent.poni"))
+        known(Detector(name="d", source="d", geometry=Geometry(poni=Path("absent.poni"))))
 
 
 def test_the_calibration_goes_before_the_poni_file(tmp_path: Path) -> None:
