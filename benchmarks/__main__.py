@@ -6,7 +6,10 @@ import os
 import platform
 from pathlib import Path
 
-NAMES = ("store", "engine", "latency", "memory", "startup", "forwarder", "outage", "backlog", "parse", "fits", "azimuthal", "recipe_2d", "xafs")
+NAMES = (
+    "store", "engine", "latency", "memory", "startup", "forwarder", "outage", "backlog", "parse", "fits", "azimuthal",
+    "recipe_2d", "xafs",
+)  # fmt: skip
 
 
 def main() -> None:
