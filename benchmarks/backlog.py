@@ -34,7 +34,8 @@ frames, bootstrap, beamline, folder = int(sys.argv[1]), *sys.argv[2:]
 more = {"kafka": {"bootstrap": bootstrap, "beamline": beamline}, "policy": {"features": ["*"]},
         "features": [{"use": "totals"}], "models": [], "rules": []}
 bench = {**detector(), "shape": [64], "reader": {"use": "benchmarks.backlog:Day", "frames": frames}}
-summary = run(setup(more, "budget.linger=0.1 s", "budget.in_flight=256 kB", detectors={"bench": bench}), data_root=Path(folder))
+small = ("budget.linger=0.1 s", "budget.in_flight=256 kB")
+summary = run(setup(more, *small, detectors={"bench": bench}), data_root=Path(folder))
 assert summary.records == frames, summary
 """
 DRAIN = "import sys; from insitu.cli import main; main(['outbox', 'drain', sys.argv[1], '--json'])"
