@@ -93,7 +93,8 @@ def _waterfall(figure: Figure, axes: Sequence[Axes], series: Series, scale: floa
     )
     axis.set_ylabel(series.axis_label.replace("two_theta", r"2$\theta$"), color=INK, fontsize=9)
     bar = figure.colorbar(mesh, ax=list(axes), location="right", anchor=(0, 1), shrink=shrink, aspect=22, pad=0.01)
-    bar.set_label(f"intensity ({series.unit})\nsquare-root scale", fontsize=8)
+    unit = f" ({series.unit})" if series.unit else ""
+    bar.set_label(f"{series.map_name}{unit}\nsquare-root scale", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)  # type: ignore[operator]
 

@@ -137,8 +137,10 @@ def _link(folder: Path, bootstrap: str, beamline: str, security: Path | None) ->
     """Where to send: the recipe's `[kafka]`, changed by the options."""
     from dataclasses import replace
 
+    from insitu.config.tables import kafka
     from insitu.sinks.kafka import Link, stored_link
 
+    kafka(beamline=beamline or "any", bootstrap=bootstrap)  # refused as in a recipe
     stored = stored_link(folder)
     if stored is None:
         return Link(bootstrap=bootstrap, beamline=beamline, security=security) if bootstrap and beamline else None

@@ -67,6 +67,7 @@ class Series:
     axis_label: str
     map: np.ndarray
     unit: str
+    map_name: str
     traces: tuple[Trace, ...]
     labels: Mapping[str, tuple[tuple[float, str], ...]]
     marks: tuple[Mark, ...]
@@ -119,6 +120,7 @@ def collect(
         axis_label=drawn.label,
         map=drawn.values,
         unit=drawn.unit,
+        map_name=drawn.name,
         traces=_traces(records, place, patterns),
         labels=_labels(records, place),
         marks=_marks(records, place),

@@ -23,12 +23,13 @@ MOST_POINTS = 400
 
 class Map(NamedTuple):
     """`axis` (points,) along a line, `values` (points, frames), the axis' label, the unit of the values and how they
-    were gathered."""
+    were gathered, and what they are called."""
 
     axis: np.ndarray
     values: np.ndarray
     label: str
     unit: str
+    name: str = "intensity"
 
 
 class _Line(NamedTuple):
@@ -51,7 +52,8 @@ def waterfall(run: StoredRun, raw: StoredRun, source: str, seqs: Sequence[int], 
     if not key and first.data.ndim > 1 and curves:
         key = next(iter(curves))
     if key:
-        return _gather(_stored(run.path, source, key, seqs))
+        drawn = _gather(_stored(run.path, source, key, seqs))
+        return drawn if key == "pattern" else drawn._replace(name=key)
     return _gather([_line(raw.frame(source, seq)) for seq in seqs])
 
 
@@ -95,7 +97,7 @@ def _gather(lines: Sequence[_Line]) -> Map:
             values = np.interp(axis, line.axis, values, left=np.nan, right=np.nan)
         columns.append(np.fmax.reduceat(values, edges))
     if len(edges) < len(axis):
-        unit += f", highest of {int(sizes.max())} points"
+        unit = f"{unit}, " * bool(unit) + f"highest of {int(sizes.max())} points"
     return Map(np.add.reduceat(axis, edges) / sizes, np.array(columns).T, label, unit)
 
 
