@@ -12,9 +12,14 @@ from insitu.sinks.kafka import Link
 def line(name: str, document: dict) -> str:
     """What a document says, short."""
     if name == "event":
-        values = {k: v for k, v in document["data"].items() if v == v}  # NaN: no value, `<key>_status` says why
-        shown = ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in list(values.items())[:6])
-        return f"{document['seq_num']:>6}  {shown}"
+        data = document["data"]
+        numbers = {
+            k: v for k, v in data.items() if isinstance(v, float) and v == v
+        }  # NaN: no value; see `<key>_status`
+        shown = [f"{k} {v:.6g}" for k, v in numbers.items() if not k.endswith("_sigma")][:6]
+        if data.get("action", "CONTINUE") != "CONTINUE":
+            shown.insert(0, f"{data['action']} by {data['rule']}")
+        return f"{document['seq_num']:>6}  frame {data['frame_seq']}  {', '.join(shown)}"
     if name == "stop":
         return f"stop    {document.get('exit_status')} {document.get('reason', '')}"
     return f"{name:<7} {document['uid']}"

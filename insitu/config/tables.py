@@ -13,7 +13,7 @@ from insitu import units
 from insitu.config import values
 from insitu.config.settings import Acquire, Budget, Policy, ReferenceSpec
 from insitu.errors import ConfigError
-from insitu.sinks.policy import RESERVED, RUN_NAMES, ArrayRule
+from insitu.sinks.policy import MOST_BYTES, RESERVED, RUN_NAMES, ArrayRule
 from insitu.types import KEY, Detector, Feature, Flip, Geometry, Limit
 
 FORMAT = 1
@@ -110,6 +110,8 @@ def policy(
     if max_ratio is not None and max_ratio > 1:
         what = f"{max_ratio:g} would let more leave than there is"
         raise ConfigError(what, where="max_ratio", expected="a share of the raw bytes, above 0 and at most 1")
+    if max_bytes > MOST_BYTES:  # the producer would set such documents aside, one by one
+        raise ConfigError(f"{max_bytes} bytes are no message", where="max_bytes", expected=f"at most {MOST_BYTES}")
     for name in context:
         named(name, "context")
     if both := sorted(set(metadata) & set(pseudonyms)):
@@ -157,12 +159,14 @@ def kafka(
     if required and not bootstrap:
         raise ConfigError("a broker is required and none is named", where="bootstrap", expected='"host:port"')
     for server in bootstrap.split(",") if bootstrap else ():
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}", server.strip()):
+        found = re.fullmatch(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", server.strip())
+        if found is None or not 0 < int(found[1]) < 65_536:
             raise ConfigError(
                 f'"{server}" is not an address', where="bootstrap", expected='"host:port", several with commas'
             )
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", beamline):
-        raise ConfigError(f'"{beamline}" cannot begin a topic', where="beamline", expected="letters, digits, - and _")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", beamline):  # Kafka takes 249 characters for a whole topic
+        expected = "letters, digits, - and _, at most 200"
+        raise ConfigError(f'"{beamline}" cannot begin a topic', where="beamline", expected=expected)
     table: dict[str, str | bool | Path] = {"bootstrap": bootstrap, "beamline": beamline, "required": required}
     return table if security is None else {**table, "security": security}
 

@@ -1,8 +1,11 @@
 """Features: a frame to numbers with units. Short names for `use` in a recipe's `[[features]]`."""
 
 FEATURES = {
+    "defects": "insitu.features.defects:Defects",
     "front": "insitu.features.front:MovingFront",
+    "grains": "insitu.features.grains:Grains",
     "image.pixels": "insitu.features.image:Pixels",
+    "layers": "insitu.features.layers:Layers",
     "particles": "insitu.features.particles:Particles",
     "prepared": "insitu.features.prepared:Prepared",
     "totals": "insitu.features.totals:Totals",

@@ -2,7 +2,7 @@
 
     saturated   at or above the detector's saturation, or marked so (the largest numbers of an integer type)
     missing     below the lowest value that counts (gaps), or no number (NaN); pixels of the mask are not counted again
-    dead        0 where at least 25 counts are expected from the other pixels at this angle and about this azimuth
+    dead        0 where at least 25 counts are expected from the other pixels about this angle and azimuth
     hot         above 8 times the expected count and 10 sigma more, with no neighbour of a quarter of that: a single
                 pixel, where a spot of the sample covers several (cosmic rays and zingers are counted here too)
 
@@ -68,7 +68,8 @@ class Pixels:
         if frame.mask is not None:
             cells = np.where(np.asarray(frame.mask, dtype=bool).reshape(-1), pattern.intensity.size, cells)
         limits = float(range_.low), float(range_.high)
-        count_odd(np.ascontiguousarray(frame.data), cells, weight, _typical(pattern), *limits, counts)
+        mean = _typical(pattern)
+        count_odd(np.ascontiguousarray(frame.data), cells, weight, mean, _least(mean, pattern), *limits, counts)
         return _features(counts)
 
 
@@ -79,6 +80,16 @@ def _typical(pattern: Pattern) -> np.ndarray:
     beside = [np.where(np.roll(empty, k, axis=0), mean, np.roll(mean, k, axis=0)) for k in (-1, 1)]
     low, high = np.minimum(*beside), np.maximum(*beside)
     return np.clip(mean, low, high).reshape(-1)
+
+
+def _least(mean: np.ndarray, pattern: Pattern) -> np.ndarray:
+    """The least of each cell and its two neighbours in angle: in a cell that holds the edge of a ring, the mean is no
+    measure of every pixel."""
+    shape = (CUT.sectors, CUT.bins)
+    least = np.where(pattern.empty, np.inf, mean).reshape(shape)
+    beside = np.pad(least, ((0, 0), (1, 1)), constant_values=np.inf)
+    least = np.minimum(np.minimum(beside[:, :-2], beside[:, 2:]), least)
+    return np.where(np.isfinite(least), least, 0.0).reshape(-1)
 
 
 def _features(counts: np.ndarray) -> dict[str, Feature]:

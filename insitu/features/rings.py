@@ -7,7 +7,8 @@ Each image is cut into sectors of azimuth; each ring is followed from sector to 
                      centre is right. A flipped image, a moved detector or a wrong poni shows here, for any sample
     ring_centre_x/y  by how much the beam hits the detector beside the poni's centre, along columns and rows (mm)
     ring_misfit      root mean square, over the circle, of ring minus known ring (deg); the median over the rings of the
-                     calibrant that have a ring of the image as their nearest, and are its nearest
+                     calibrant that have a ring of the image as their nearest, and are its nearest. Where the detector
+                     sees too little of a ring for the rest, over the sectors in which it does
     ring_offset      the same for the rings' mean positions, with sign (deg)
     ring_strain      half the difference of the principal lattice strains in the plane of the detector (cos 2 psi law),
                      all rings together, and ring_strain_azimuth, the direction of the larger one (deg, modulo 180)
@@ -103,10 +104,10 @@ class Rings:
 
     def _whole(self, kept: list[law.Ring], fitted: list[law.Ring], found: list[law.Ring]) -> dict[str, Feature]:
         """What all rings together say."""
+        known = self._against_known([ring for ring in found if ring.found.any()])
         if not fitted:
-            why = kept[0].fit.why if kept else "no ring stands out"
-            return _none(WHOLE, why)
-        out = {}
+            return _none(WHOLE, kept[0].fit.why if kept else "no ring stands out") | (known if kept else {})
+        out = known
         u, v = _centre(fitted)
         wander = math.hypot(u[0], v[0])
         out["wander"] = Feature(wander, "deg", sigma=_of_length(u, v))
@@ -122,19 +123,20 @@ class Rings:
             if size > 0.0
             else Feature(None, "deg", why="no strain")
         )
-        return out | self._against_known([ring for ring in found if not ring.fit.why])
+        return out
 
-    def _against_known(self, fitted: list[law.Ring]) -> dict[str, Feature]:
+    def _against_known(self, found: list[law.Ring]) -> dict[str, Feature]:
         """Misfit and offset from the known rings."""
         units = {"misfit": "deg", "offset": "deg"}
         if self._known is None:
             return _none(units, "no known rings: set calibrant under [geometry] of the detector")
-        pairs = law.nearest(np.array([ring.fit.value[0] for ring in fitted]), self._known)
+        levels = [_level(ring) for ring in found]
+        pairs = law.nearest(np.array([value for value, _ in levels]), self._known)
         if not pairs:
             return _none(units, "no ring can be compared with a known one")
-        off = np.array([fitted[i].fit.value[0] - self._known[j] for i, j in pairs])
-        rms = np.array([rms_from(fitted[i].fit, self._known[j]) for i, j in pairs])
-        sigma = float(np.median([math.sqrt(fitted[i].fit.covariance[0, 0]) for i, _ in pairs]))
+        off = np.array([levels[i][0] - self._known[j] for i, j in pairs])
+        rms = np.array([_rms(found[i], self._known[j]) for i, j in pairs])
+        sigma = float(np.median([levels[i][1] for i, _ in pairs]))
         return {
             "misfit": Feature(float(np.median(rms)), "deg", sigma=sigma),
             "offset": Feature(float(np.median(off)), "deg", sigma=sigma),
@@ -158,6 +160,22 @@ class Rings:
 
 def _none(units: dict[str, str], why: str) -> dict[str, Feature]:
     return {key: Feature(None, unit, why=why) for key, unit in units.items()}
+
+
+def _level(ring: law.Ring) -> tuple[float, float]:
+    """Mean position and its sigma: over the circle, or over the sectors where the detector sees too few of them."""
+    if not ring.fit.why:
+        return float(ring.fit.value[0]), math.sqrt(ring.fit.covariance[0, 0])
+    weight = ring.position_sigma[ring.found] ** -2.0
+    return float(np.average(ring.position[ring.found], weights=weight)), float(weight.sum() ** -0.5)
+
+
+def _rms(ring: law.Ring, known: float) -> float:
+    """Root mean square distance of a ring from a known one, over the circle or the sectors seen."""
+    if not ring.fit.why:
+        return rms_from(ring.fit, known)
+    weight = ring.position_sigma[ring.found] ** -2.0
+    return math.sqrt(float(np.average((ring.position[ring.found] - known) ** 2, weights=weight)))
 
 
 def _centre(fitted: list[law.Ring]) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -60,11 +60,11 @@ class EdgeFeatures:
             element, edge, e0, normalised, pre1=pre1, pre2=pre2, norm1=norm1, norm2=norm2, nnorm=nnorm, nvict=nvict
         )
         self.level, self.arrays, self._at = level, arrays, prefix(name)
-        self._scalars = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-6) for key, unit in UNITS.items()}
+        self.outputs = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-6) for key, unit in UNITS.items()}
         curves = {
             f"{self._at}{key}": Output(unit="", rtol=1e-6, atol=1e-9, array=True) for key in ("normalised", "flattened")
         }
-        self.outputs = self._scalars | (curves if arrays else {})
+        self.outputs |= curves if arrays else {}
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
         """All declared features of one frame."""

@@ -2,7 +2,7 @@
 
 - `foil_e0`: largest derivative of ln(itrans / irefer), or of the channel that holds the foil's mu;
 - `foil_offset`: what is to be added to the energies (known energy - `foil_e0`); `foil_known`: that energy;
-- `foil_step`: its edge step, 0 where the foil is missing... no value, and why.
+- `foil_step`: its edge step.
 
 A raw extractor: it sees the channels, before `absorption` has made mu(E) of the sample.
 """

@@ -1,17 +1,18 @@
 """The `[geometry]` of an area detector with its files read and checked: pyFAI's `.poni`, mask, dark and flat.
 
-pyFAI and fabio (extra `xrd`) read them; `insitu.maths.poni` asks first for what must be there. Source: J. Kieffer, D. Karkoulis, J. Phys. Conf. Ser. 425 (2013) 202012.
+pyFAI and fabio (extra `xrd`) read them; `insitu.maths.poni` asks first for what must be there. Source: J. Kieffer,
+D. Karkoulis, J. Phys. Conf. Ser. 425 (2013) 202012.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from insitu.errors import ConfigError, InsituError, MissingExtraError
-from insitu.maths.poni import EXPECTED, parse_poni, file_bytes
+from insitu.maths.poni import EXPECTED, file_bytes, parse_poni
 from insitu.types import Detector, Geometry
 
 
@@ -20,7 +21,8 @@ class Setting:
     """A `[geometry]` table with its files read and checked. Equal where the content of all files is (`digest`).
 
     `distance` in m. `wavelength` in angstrom: the detector file's calibration, else the poni's, else None. `mask` True
-    = ignore, `dark` and `flat` float64; all in the poni's orientation, None where not given.
+    = ignore, `dark` and `flat` float64; all in the poni's orientation, None where not given. `shape`: rows and columns
+    of the images, where one of these files says them.
     """
 
     geometry: Geometry
@@ -31,6 +33,7 @@ class Setting:
     dark: np.ndarray | None
     flat: np.ndarray | None
     digest: str
+    shape: tuple[int, int] | None
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -67,8 +70,9 @@ def read_setting(detector: Detector | None, purpose: str) -> Setting:
         dark=None if geometry.dark is None else _numbers(geometry.dark, "dark"),
         flat=None if geometry.flat is None else _numbers(geometry.flat, "flat"),
         digest=_digest(geometry, text, wavelength),
+        shape=None,
     )
-    _same_shapes(setting)
+    setting = replace(setting, shape=_shape(setting))
     if detector.shape is not None:
         try:
             check_shape(setting, detector.shape)
@@ -125,12 +129,17 @@ def check_shape(setting: Setting, shape: tuple[int, ...]) -> Any:
     return ai
 
 
-def _same_shapes(setting: Setting) -> None:
-    """ConfigError where mask, dark and flat differ in shape."""
+def _shape(setting: Setting) -> tuple[int, int] | None:
+    """The shape that mask, dark and flat have, else the detector that the poni names; ConfigError where they differ."""
     shapes = {w: a.shape for w in ("mask", "dark", "flat") if (a := getattr(setting, w)) is not None}
     if len(set(shapes.values())) > 1:
         said = ", ".join(f"{what} {shape[0]} x {shape[1]}" for what, shape in shapes.items())
         raise ConfigError(f"the files differ in shape: {said}", where="geometry", expected="one shape, the frames'")
+    if shapes:
+        ny, nx = next(iter(shapes.values()))
+        return ny, nx
+    detector = integrator(setting).detector
+    return None if detector.max_shape is None else (int(detector.shape[0]), int(detector.shape[1]))
 
 
 def _numbers(path: Path, what: str) -> np.ndarray:

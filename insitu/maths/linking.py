@@ -1,7 +1,7 @@
 """Points of one frame linked to those of the frames before: which one is which.
 
 Each point belongs to at most one track. Of all ways to pair points with tracks not further apart than `reach`, the one
-with the least sum of squared distances is taken, where a point or a track that stays alone costs `reach`^2 (J. C.
+with the least sum of squared distances is taken, where a track that finds no point costs `reach`^2 (J. C.
 Crocker and D. G. Grier, J. Colloid Interface Sci. 179 (1996) 298). Only points within reach of each other compete, so
 the problem falls into small groups, each solved exactly. A track that finds no point stays for `memory` frames.
 """
@@ -117,9 +117,8 @@ def _solve(a: np.ndarray, b: np.ndarray, square: np.ndarray, alone: float, partn
                 partner[a[k]] = b[k]
                 taken.add(int(b[k]))
         return
-    # a pair is worth it where it costs less than leaving both alone: alone + alone
     gain = np.zeros((points.size, places.size))
-    gain[i, j] = 2.0 * alone - square
+    gain[i, j] = alone - square
     for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
         if gain[row, column] > 0.0:
             partner[points[row]] = places[column]

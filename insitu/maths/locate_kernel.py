@@ -19,9 +19,11 @@ def band_pass(raw, top, flip, weights, box, least):
     height, width = raw.shape
     half, k = box // 2, weights.size - 1
     band = np.empty((height, width), np.float64)
-    level = np.zeros(width, np.int64)
-    sums = np.zeros(width, np.int64)
-    means = np.empty(width + 2 * half, np.int64)
+    # 32 bits are enough for 501 x 65535, and their conversions from float run four at a time
+    level = np.zeros(width, np.int32)
+    sums = np.zeros(width, np.int32)
+    means = np.empty(width + 2 * half, np.int32)
+    highest = np.zeros(width, np.float64)
     smooth = np.zeros(width + 2 * k, np.float64)
     line = np.empty(width, np.float64)
     zero = np.zeros(width, np.float64)
@@ -33,13 +35,13 @@ def band_pass(raw, top, flip, weights, box, least):
     for j in range(-half - 1, half):
         at = min(max(j, 0), height - 1)
         for x in range(width):
-            sums[x] += np.int64(rows[at, x])
-    largest, residual, quiet = 0.0, 0.0, 0
+            sums[x] += np.int32(rows[at, x])
+    residual, quiet = 0.0, 0
     for y in range(height):
         new, old = min(y + half, height - 1), max(y - half - 1, 0)
         for x in range(width):
-            sums[x] += np.int64(rows[new, x]) - np.int64(rows[old, x])
-            means[half + x] = np.int64((np.float64(sums[x]) + 0.5) * inverse)
+            sums[x] += np.int32(rows[new, x] - rows[old, x])
+            means[half + x] = np.int32((np.float64(sums[x]) + 0.5) * inverse)
         for j in range(half):
             means[j], means[half + width + j] = means[half], means[half + width - 1]
         here = rows[y]
@@ -56,7 +58,7 @@ def band_pass(raw, top, flip, weights, box, least):
             weight = weights[j]
             for x in range(width):
                 line[x] += (smooth[k + x - j] + smooth[k + x + j]) * weight
-        total = np.int64(0)
+        total = np.int32(0)
         for j in range(box):
             total += means[j]
         level[0] = total
@@ -65,17 +67,17 @@ def band_pass(raw, top, flip, weights, box, least):
             level[x] = total
         out = band[y]
         for x in range(width):
-            mean = np.float64(np.int64((np.float64(level[x]) + 0.5) * inverse))
+            mean = np.float64(np.int32((np.float64(level[x]) + 0.5) * inverse))
             value = line[x] - mean
             out[x] = value if value >= least else 0.0
         for x in range(width):
-            largest = max(largest, out[x])
-        if y % 4 == 0:
-            for x in range(width):
+            highest[x] = out[x] if out[x] > highest[x] else highest[x]
+        if y % 4 == 0 and k <= y < height - k:
+            for x in range(k, width - k):
                 if out[x] == 0.0:
                     residual += (here[x] - line[x]) ** 2
                     quiet += 1
-    return band, largest, residual / quiet if quiet else 0.0
+    return band, highest.max(), residual / quiet if quiet else 0.0
 
 
 @numba.njit(cache=True)

@@ -15,11 +15,11 @@ MISSING, BELOW, SATURATED, DEAD, HOT = range(5)
 
 
 @njit(cache=True, nogil=True)
-def count_odd(data, cells, weight, mean, low, high, counts):
+def count_odd(data, cells, weight, mean, least, low, high, counts):
     """Add to `counts` int64 `(5,)`: no number, below `low`, at or above `high`, dead, hot.
 
     `data` `(ny, nx)`; `cells` `(ny * nx,)`: the cell of a pixel, one past the last where it never counts; `mean`
-    `(cells,)`: intensity per weight.
+    `(cells,)`: intensity per weight, and the `least` that is thought possible.
     """
     ny, nx = data.shape
     never = mean.size
@@ -40,7 +40,7 @@ def count_odd(data, cells, weight, mean, low, high, counts):
                 continue
             expected = mean[cells[k]] * weight[k]
             if x == 0.0:
-                counts[DEAD] += expected >= EXPECTED
+                counts[DEAD] += least[cells[k]] * weight[k] >= EXPECTED
             elif x > TIMES * expected + SIGMAS * np.sqrt(max(expected, 1.0)):
                 beside = 0.0
                 for a in range(max(i - 1, 0), min(i + 2, ny)):

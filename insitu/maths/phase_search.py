@@ -32,6 +32,10 @@ RIVAL = 0.7
 is one that cannot be told from it."""
 EQUAL = 0.95
 """Of candidates that help so nearly alike, a structure is taken before a table: it has an absolute scale."""
+BESIDE = 0.3
+"""A candidate with better evidence in lines and so much of the gain may only lie beside them: both are fitted."""
+WORSE = 1.5
+"""A fit whose chi^2 is so many times higher tells that its candidate is not the other."""
 WIDER = 2.5
 """Lines of a fit that are so many times wider or narrower than the peaks seen belong to no phase."""
 
@@ -183,11 +187,17 @@ def _next(
     if not tried or tried[0][0] < limits.gain:
         return None
     equal = [t for t in tried if t[0] > EQUAL * tried[0][0] and t[2].phase.density is not None]
-    k, part = (equal or tried)[0][1:3]
-    new = joined(seen, fit, part, beam, zero=float(ranked[k, 4]), strain=limits.strain)
+    first = (equal or tried)[0]
+    rivals = [t for t in tried if worth[t[1]] > worth[first[1]] and t[0] > BESIDE * first[0]]
+    fits = [
+        (t[1], joined(seen, fit, t[2], beam, zero=float(ranked[t[1], 4]), strain=limits.strain))
+        for t in (first, *rivals[:1])
+    ]
+    k, new = min(fits, key=lambda f: f[1].chi2)
     mine = new.phases[-1]
     best = tried[0][0]
-    near = [(t[1], _cosine(mine, t[3])) for t in tried if t[1] != k and t[0] > RIVAL * best]
+    told = {other for other, its in fits if its.chi2 > WORSE * new.chi2}
+    near = [(t[1], _cosine(mine, t[3])) for t in tried if t[1] not in {k, *told} and t[0] > RIVAL * best]
     others = [(other, same) for other, same in near if same > RIVAL]
     return k, new, others
 

@@ -19,12 +19,14 @@ import numpy as np
 from numba import njit
 
 from insitu.maths.xafs_quality import median_of_five, point_noise
-from insitu.maths.xafs_spectrum import NotMeasurable, checked, spread
+from insitu.maths.xafs_spectrum import NotMeasurable, checked
+from insitu.maths.xafs_vertex import vertex
 
 REACH = 20.0
 LEFT_FOR_GOOD = 0.35
 CLEAR, JUST = 10.0, 4.0
 COARSE = 1.0
+CALM, STILL_TOP = 2.0, 0.7
 WIDTHS = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -190,10 +192,19 @@ def _checked(
         raise NotMeasurable(f"the edge near {energy[at]:.1f} eV is within the noise")
     if steepest * 80.0 < level:
         raise NotMeasurable(f"mu rises slowly around {energy[at]:.1f} eV: no edge")
-    rows = np.zeros((3, energy.size))
-    for k in range(3):
-        _weigh(energy, at - 1 + k, width, three, rows[k])
-    value, sigma = _refine(energy[at - 1 : at + 2], rows @ mu, rows, noise)
+
+    def rows(first: int, last: int) -> np.ndarray:
+        weights = np.zeros((last - first, energy.size))
+        for k in range(last - first):
+            _weigh(energy, first + k, width, three, weights[k])
+        return weights
+
+
+    def top() -> tuple[int, int]:
+        calm = CALM * max(width, WIDTHS[0])
+        return _top(energy, mu, at, max(low, 2), min(high, energy.size - 3), calm, noise)
+
+    value, sigma, at = vertex(energy, mu, noise, rows, at, top)
     return EdgeEnergy(value, sigma, at, float(energy[at]), low, high, float(steepest), width, noise)
 
 
@@ -244,15 +255,28 @@ def _largest(energy, mu, first, last, width, three):
     return best, found, np.sqrt(weight)
 
 
-def _refine(x: np.ndarray, y: np.ndarray, rows: np.ndarray, noise: float) -> tuple[float, float]:
-    """Top of the parabola through three points, kept between its neighbours, and its uncertainty."""
-    left, right = x[1] - x[0], x[2] - x[1]
-    falls, rises = (y[2] - y[1]) / right, (y[1] - y[0]) / left
-    bend = (falls - rises) / (left + right)
-    if not bend < 0.0:
-        return float(x[1]), float(0.25 * (x[2] - x[0]))
-    tilt = (rises * right + falls * left) / (left + right)
-    off = min(max(-0.5 * tilt / bend, -0.5 * left), 0.5 * right)
-    gradient = ((rows[1] - rows[0]) / left * right + (rows[2] - rows[1]) / right * left) / (left + right)
-    sigma = 0.5 / abs(bend) * spread(gradient, np.full(gradient.size, noise))
-    return float(x[1] + off), float(min(sigma, x[2] - x[0]))
+@njit(cache=True, error_model="numpy")
+def _top(energy, mu, at, first, last, width, noise):
+    """First and last point around `at` of one maximum of the averaged derivative: down to `STILL_TOP` of it there, and
+    not across a valley that is more than noise."""
+    row, slope, square = np.zeros(energy.size), np.zeros(last - first + 1), 0.0
+    for j in range(first, last + 1):
+        low, high = _weigh(energy, j, width, False, row)
+        for i in range(low, high + 1):
+            slope[j - first] += row[i] * mu[i]
+            if j == at:
+                square += row[i] * row[i]
+            row[i] = 0.0
+    shake, ends = JUST * noise * np.sqrt(square), np.array([at, at])
+    for side in range(2):
+        move, j = 2 * side - 1, at - first
+        lowest, turn = slope[j], j
+        while 0 <= j + move < slope.size and slope[j + move] >= STILL_TOP * slope[at - first]:
+            j += move
+            if slope[j] < lowest:
+                lowest, turn = slope[j], j
+            if slope[j] > lowest + shake and lowest < slope[at - first] - shake:
+                j = turn
+                break
+        ends[side] = first + j
+    return ends[0], ends[1]

@@ -7,6 +7,8 @@ READERS = {
     "simulated.area_detector": "insitu.readers.simulated_image:AreaDetector",
     "simulated.colloid": "insitu.readers.simulated_colloid:Colloid",
     "simulated.diffractometer": "insitu.readers.simulated:Diffractometer",
+    "simulated.grains": "insitu.readers.simulated_grains:Grains",
+    "simulated.precipitates": "insitu.readers.simulated_precipitates:Precipitates",
     "simulated.xas": "insitu.readers.simulated_xas:XasBeamline",
     "spectra": "insitu.readers.spectra:Spectra",
     "stored": "insitu.readers.stored:Stored",

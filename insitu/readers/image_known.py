@@ -52,8 +52,9 @@ def known(detector: Detector | None) -> dict[str, Fact]:
         if "pixel_size" in facts:
             facts["pixel_size_x"] = facts["pixel_size_y"] = facts.pop("pixel_size")
         said = read_poni(geometry.poni)
-        for key in said.keys() & _FIELDS.keys():
-            name = _FIELDS[key]
+        for key, name in _FIELDS.items():
+            if key not in said:
+                continue
             value = float(f"{said[key] * _SCALE[name]:.12g}")
             facts.setdefault(name, Fact(Feature(value, UNITS[name]), geometry.poni.name))
     x, y = facts.get("pixel_size_x"), facts.get("pixel_size_y")

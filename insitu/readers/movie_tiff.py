@@ -208,7 +208,7 @@ class _Decoder:
             try:
                 self.file = self.file or self.tifffile.TiffFile(self.path)
                 data = np.asarray(self.file.pages[page.number].asarray(maxworkers=1))
-            except ValueError as error:
+            except (ValueError, KeyError) as error:
                 if "imagecodecs" not in str(error):
                     raise
                 data = self._other(page)

@@ -111,7 +111,7 @@ def by_time(
 ) -> Iterator[list[Path] | None]:
     """None for every header that was looked at, then the files in order of time. `start` finds that of a file.
 
-    Raises `SourceError` where no header has a time.
+    Raises `SourceError` where no header of several has a time.
     """
     keyed, last, timed = [], 0, False
     for path in paths:
@@ -120,7 +120,7 @@ def by_time(
         last = last if found is None else found
         keyed.append((last, path))
         yield None
-    if paths and not timed:
+    if len(paths) > 1 and not timed:
         raise SourceError(
             "no header has a time",
             where=str(paths[0].parent),

@@ -5,9 +5,9 @@ settings, the seed, the source's name and `i`:
 
     pixel = exposure (level + contrast sum over particles and dust of exp(-r^2 / 2 width^2)) + noise
 
-Particles step by normal numbers of variance 2 D / rate along each axis and by the common drift, and come in on the other
-side where they leave the picture; dust stays where it is. `Colloid.truth(i)` tells the true answers. Faults, beside
-those of the transport (`insitu.readers.faults`: missing, duplicate, reorder, reset): see `COLLOID_KINDS`.
+Particles step by normal numbers of variance 2 D / rate along each axis and by the common drift, and come in on the
+other side where they leave the picture; dust stays where it is. `Colloid.truth(i)` tells the true answers. Faults:
+those of the transport (`insitu.readers.faults`: missing, duplicate, reorder, reset) and `COLLOID_KINDS`.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Colloid:
         now = self._now(index)
         random = np.random.default_rng((*self._key, 1, index))
         scene = np.full(self.shape, self.level)
-        places = self.positions(index) + (0.0, now.get("shift", 0.0))
+        places = np.add(self.positions(index), (0.0, now.get("shift", 0.0)))
         if "burst" in now:
             places = np.concatenate([places, random.uniform(0.0, 1.0, (int(now["burst"]), 2)) * self.shape])
         _draw(scene, places, self.width, self.contrast)
@@ -173,7 +173,7 @@ class Colloid:
             index=index,
             source_seq=source_number(self.faults, index, 0, None),
             time_ns=self._time_ns(index),
-            positions=self.positions(index) + (0.0, shift),
+            positions=np.add(self.positions(index), (0.0, shift)),
             drift=(index * self.drift[0], index * self.drift[1] + shift),
             diffusion_px=self.diffusion_px,
             diffusion_um=self.diffusion,

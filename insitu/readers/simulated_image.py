@@ -26,6 +26,7 @@ from insitu.errors import ConfigError
 from insitu.maths.aligned import empty
 from insitu.maths.phases import BATIO3_TRANSITION_K, SAMPLES, phases
 from insitu.maths.poisson import draw
+from insitu.maths.poni import read_poni
 from insitu.readers.faults import KINDS, active, arrival_order, source_number
 from insitu.readers.simulated_image_powder import Look, PowderImage, Ring
 from insitu.readers.simulated_image_settings import flat_detector, gaps, image_fault

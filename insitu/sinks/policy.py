@@ -14,6 +14,8 @@ DTYPE_BYTES = 9
 """Bytes of one number in a document: msgpack writes a tag and eight bytes."""
 BESIDE_BYTES = 1000
 """More than an array's event has beside its numbers."""
+MOST_BYTES = 1_048_000
+"""The largest document that fits, with key and header, into a message of a broker that was not told otherwise."""
 
 
 RUN_NAMES: Final = ("title", "recipe", "operator", "mode", "host", "continues")

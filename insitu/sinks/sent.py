@@ -54,7 +54,7 @@ def read_sent(run: Path) -> Sent:
         _check(sent)
     except FileNotFoundError:
         return Sent()
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return Sent(problem="sent.json cannot be read; everything is sent again")
     return sent
 

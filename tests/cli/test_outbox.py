@@ -113,3 +113,15 @@ def test_the_data_root_without_an_outbox_is_no_error(tmp_path: Path, capfd: pyte
 @pytest.mark.parametrize("arguments", [("x", "--all"), ("--all", "--follow"), ("x", "y", "--follow")])
 def test_what_cannot_be_meant_is_refused(arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
     assert Called(capfd, "outbox", "drain", *arguments).code == 2
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--bootstrap", "nowhere"), ("--bootstrap", "host:99999"), ("--beamline", "a b/c"), ("--beamline", "b" * 201)],
+)
+def test_a_broker_that_no_recipe_may_name_is_refused_on_the_command_line_too(
+    tmp_path: Path, beamline: str, capfd: pytest.CaptureFixture[str], option: tuple[str, str]
+) -> None:
+    out = stored(tmp_path, nowhere(), beamline, 3)
+    found = Called(capfd, "outbox", "drain", out.folder, *option)
+    assert (found.code, option[0][2:] in found.err) == (2, True)

@@ -3,7 +3,6 @@ damaged or of another run. The run never waits and never fails; the consumer has
 
 import os
 import signal
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from insitu.sinks.forward import Forwarder
 from insitu.sinks.kafka import Link
 from insitu.sinks.sent import Outbox, read_sent
 from insitu.store.ledger import connect
+from insitu.store.lock import Lock
 from tests.broker import Broker
 from tests.faults.test_broker_kill import children
-from tests.forwarders import link, oids, once, options, sending
+from tests.forwarders import link, oids, once, options, sending, wait_for
 from tests.outboxes import Outgoing
 from tests.settings import setup
 from tests.topics import make_topic
@@ -43,6 +43,13 @@ def signalled(to: Link, number: signal.Signals, root: Path, *sets: str, frames: 
     return run(settings, data_root=root, observer=watch), seen
 
 
+class Living(Lock):
+    """The run lives, as far as its forwarder can see."""
+
+    def close(self) -> None:
+        self.release()
+
+
 def all_of(to: Link, folder: Path, sent: list[int]) -> None:
     assert once(sent) == list(range(1, Outbox(folder).last()[0] + 1))
 
@@ -52,8 +59,8 @@ def test_a_forwarder_that_is_killed_alone_is_started_again_while_the_run_goes_on
 ) -> None:
     monkeypatch.setattr(forwarding, "FIRST_REST_S", 0.2)
     to = link(broker.bootstrap)
-    summary, seen = signalled(to, signal.SIGKILL, tmp_path, "budget.linger=30 s", frames=700)
-    assert (summary.ended, summary.frames["stored"], summary.analysis["shed"]) == ("complete", 700, 0)
+    summary, seen = signalled(to, signal.SIGKILL, tmp_path, "budget.linger=30 s", frames=500)
+    assert (summary.ended, summary.frames["stored"], summary.analysis["shed"]) == ("complete", 500, 0)
     assert summary.notes == ()
     assert len(seen) == 2, "a second one took its place before the run was over"
     all_of(to, Path(summary.path), oids(to, broker.bootstrap, summary.run_uid))
@@ -61,8 +68,8 @@ def test_a_forwarder_that_is_killed_alone_is_started_again_while_the_run_goes_on
 
 def test_a_forwarder_that_stands_still_keeps_no_run_from_its_end(tmp_path: Path, broker: Broker) -> None:
     to = link(broker.bootstrap)
-    summary, (child,) = signalled(to, signal.SIGSTOP, tmp_path, "budget.linger=0.2 s", frames=500)
-    assert (summary.ended, summary.exit_code, summary.frames["stored"]) == ("complete", 0, 500)
+    summary, (child,) = signalled(to, signal.SIGSTOP, tmp_path, "budget.linger=0.2 s", frames=300)
+    assert (summary.ended, summary.exit_code, summary.frames["stored"]) == ("complete", 0, 300)
     assert "wait in the outbox" in summary.notes[-1]
     assert not Path(f"/proc/{child}").exists()
     folder = Path(summary.path)
@@ -84,11 +91,10 @@ def test_without_a_place_for_its_notes_a_forwarder_goes_on_and_what_comes_again_
     tmp_path: Path, broker: Broker
 ) -> None:
     """A full disk, as the forwarder sees it."""
-    to, out = link(broker.bootstrap), Outgoing(tmp_path).offer(700)
+    to, out = link(broker.bootstrap), Outgoing(tmp_path).offer(1000).seal()
     (out.folder / "sent.json").mkdir()
     with sending(out, to):
-        time.sleep(0.5)
-        out.offer(300).seal()
+        pass
     assert oids(to, broker.bootstrap, out.uid) == list(range(1, 1002))
     (out.folder / "sent.json").rmdir()
     assert Forwarder(out.folder, to, options(to)).send_all(follow=False, give_up_s=30).oid == 1001
@@ -146,9 +152,8 @@ def test_a_topic_that_is_deleted_in_mid_run_is_written_anew(tmp_path: Path, brok
 
     to, out = link(broker.bootstrap), Outgoing(tmp_path).offer(100)
     make_topic(broker.bootstrap, to.topic)
-    with sending(out, to) as forwarder:
-        while forwarder.sent.oid < 100:
-            time.sleep(0.02)
+    with closing(Living(out.folder)), sending(out, to) as forwarder:
+        wait_for(lambda: forwarder.sent.oid == 100)
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         admin.delete_topics([to.topic])
         admin.close()

@@ -69,3 +69,16 @@ def test_the_real_image_has_its_gaps(data) -> None:
 def test_a_frame_without_a_pixel_that_counts_says_why(detector) -> None:
     found = Pixels(detector=detector)(ceo2.frame(np.full((30, 30), np.nan)), {}, ())
     assert all(f.value is None and "no pixel" in f.why for f in found.values())
+
+
+def test_the_edge_of_a_narrow_ring_has_no_dead_pixels(tmp_path: Path) -> None:
+    """Rings narrower than a cell over a background of 3: a 0 beside a ring is chance."""
+    path = tmp_path / "a.poni"
+    path.write_text("PixelSize1: 1e-4\nPixelSize2: 1e-4\nDistance: 0.1\nPoni1: 0.05\nPoni2: 0.05\nWavelength: 4e-11\n")
+    y, x = np.mgrid[:1000, :1000] + 0.5
+    off = (np.hypot(y - 500.0, x - 500.0) % 25.0) - 12.0
+    image = np.random.default_rng(1).poisson(3.0 + 900.0 * np.exp(-(off**2))).astype(np.int32)
+    geometry = Geometry(poni=path, solid_angle=False, polarization=None)
+    assert numbers(Pixels(detector=Detector(name="a", source="det", geometry=geometry))(ceo2.frame(image), {}, ()))[
+        2
+    ] in range(3)

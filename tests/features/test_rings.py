@@ -194,3 +194,22 @@ def test_an_unknown_calibrant_and_impossible_settings_are_refused(tmp_path: Path
             Rings(detector=detector(tmp_path), **keys)
     with pytest.raises(ConfigError, match=r"detector\.geometry\.poni"):
         Rings()
+
+
+@pytest.mark.parametrize(("distance", "label"), [(DISTANCE, "normal"), (1.01 * DISTANCE, "anomaly")])
+def test_known_rings_are_checked_where_the_detector_sees_only_a_part_of_them(tmp_path, distance, label) -> None:
+    (tmp_path / "known.D").write_text("".join(f"{0.2 / np.sin(np.radians(0.5 * t)):.8f}\n" for t in TWO_THETA))
+    path = tmp_path / "corner.poni"
+    row, column = SHAPE[0] // 2, SHAPE[1] // 2
+    path.write_text(
+        f"PixelSize1: {PIXEL}\nPixelSize2: {PIXEL}\nDistance: {distance}\nPoni1: 0\nPoni2: 0\nWavelength: 4e-11\n"
+    )
+    geometry = Geometry(poni=path, solid_angle=False, polarization=None, calibrant=str(tmp_path / "known.D"))
+    corner = np.ascontiguousarray(rings()[row:, column:])
+    # a corner of 50 deg: five sectors of ten degrees
+    y, x = np.mgrid[: corner.shape[0], : corner.shape[1]] + 0.5
+    corner[np.degrees(np.arctan2(y, x)) > 50.0] = np.iinfo(np.uint16).max
+    found = Rings(detector=Detector(name="a", source="det", geometry=geometry))(ceo2.frame(corner), {}, ())
+    assert "sectors" in found["ring_wander"].why
+    assert verdict(found, "ring_misfit", 0.03) == label
+    assert found["ring_offset"].value == pytest.approx(0.0 if label == "normal" else -0.08, abs=0.02)

@@ -29,7 +29,8 @@ def extractors(tmp_path_factory: pytest.TempPathFactory) -> list[Callable]:
 
 def strange(rng: np.random.Generator, seq: int) -> Frame:
     """A spectrum with something wrong: cut, noisy, repeated, negative, with holes, at an odd energy, of odd size."""
-    energy, mu = simulated(float(rng.choice([300.0, 707.0, 2472.0, 7112.0, 88000.0])), noise=float(rng.choice([1e-4, 0.3])), seed=seq)  # fmt: skip
+    e0, noise = rng.choice([300.0, 707.0, 2472.0, 7112.0, 88000.0]), rng.choice([1e-4, 0.3])
+    energy, mu = simulated(float(e0), noise=float(noise), seed=seq)
     energy = np.maximum(energy, 1.0 + 0.01 * np.arange(energy.size))
     a, b = sorted(rng.integers(0, energy.size + 1, 2))
     energy, mu = energy[a:b], mu[a:b] * float(rng.choice([1.0, -1.0, 1e-12, 1e12, 0.0]))
@@ -86,7 +87,8 @@ def test_no_strange_scan_makes_absorption_do_anything_but_refuse(extractors: lis
     names = ["i0", "itrans", "irefer", "ifluor", "mca1", "mca2", "mu", "x", "col3", "time_s"]
     for seq in range(150):
         some = [str(n) for n in rng.choice(names, rng.integers(1, 6))]
-        data = rng.choice([rng.uniform(0, 1e6, (len(some), 60)), rng.normal(size=(len(some), 60)), np.zeros((len(some), 60))])  # fmt: skip
+        shape = (len(some), 60)
+        data = rng.choice([rng.uniform(0, 1e6, shape), rng.normal(size=shape), np.zeros(shape)])
         labels = {"channels": " ".join(some if rng.random() < 0.8 else some[:-1])}
         frame = Frame(
             source="xas", data=np.asarray(data), dims=("channel", "energy"), unit=("",) * len(some), time_ns=0,
@@ -94,11 +96,10 @@ def test_no_strange_scan_makes_absorption_do_anything_but_refuse(extractors: lis
         )  # fmt: skip
         told_or_not(extractors[3], extractors[3](frame, {}, ()))
         try:
-            out = Absorption()(frame, {})
+            made = Absorption()(frame, {}).dims
         except ValueError as e:
-            assert str(e)
-        else:
-            assert out.dims == ("energy",)
+            made = str(e)
+        assert made == ("energy",) or (isinstance(made, str) and made)
 
 
 def test_an_image_or_a_pattern_is_no_spectrum(extractors: list[Callable]) -> None:

@@ -113,7 +113,7 @@ def simulated(
     """A step scan of an edge with white line, EXAFS of one shell at 2.5 angstrom and, if asked, a pre-edge peak of
     that area (eV) 8 eV below e0; the steepest point is at e0 within 0.3 eV."""
     parts = [
-        np.arange(-below, -20.0, 5.0), np.arange(-20.0, 40.0, fine),
+        np.arange(-below, -20.0, 5.0), np.arange(-20.0, 40.0 - 1e-6, fine),
         3.81 * np.arange(np.sqrt(40.0 / 3.81), np.sqrt(above / 3.81), 0.05) ** 2,
     ]  # fmt: skip
     x = np.concatenate(parts)

@@ -60,7 +60,9 @@ def test_files_are_sorted_by_header_time_and_untimed_ones_stay_behind_their_neig
     assert files is not None
     assert names(files) == ["c.xy", "a.xy", "b.xy"]
     with pytest.raises(SourceError, match="no header has a time"):
-        list(by_time([tmp_path / "b.xy"], "UTC"))
+        list(by_time([tmp_path / "b.xy", tmp_path / "b.xy"], "UTC"))
+    *_, alone = by_time([tmp_path / "b.xy"], "UTC")
+    assert names(alone or []) == ["b.xy"], "a file alone is in order"
     assert header_time(tmp_path / "gone.xy", "UTC") is None
 
 

@@ -101,3 +101,15 @@ class Quoting:
         temperature = measurement.context["temperature"].value
         where = f"{before} of {labels['file']} at /data/{before}/x"
         return Decision(action=Action.PAUSE, reason=f"{where} is {temperature:g} K: look at it")
+
+
+class Tiny:
+    """Frames of 256 bytes, as fast as they are taken."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+
+    def __call__(self):
+        for k in range(self.frames):
+            data = np.full(64, k, np.uint32)
+            yield Arrival(source="det", data=data, dims=("x",), unit="counts", time_ns=10**18 + k, source_seq=k)

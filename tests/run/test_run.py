@@ -365,3 +365,21 @@ def test_memory_does_not_hold_frames_after_their_commit(tmp_path):
     alive = sum(isinstance(o, np.ndarray) and o.shape == (4096,) and o.dtype == np.uint32 for o in gc.get_objects())
     assert summary.records == 300
     assert alive < 10
+
+
+def test_tiny_frames_take_credit_for_what_surrounds_them_and_give_all_of_it_back(tmp_path, monkeypatch):
+    """256 bytes of data are some kilobytes of memory: the queue of a fast source is bounded all the same."""
+    from insitu.run.credit import Credit
+    from insitu.run.intake import OVERHEAD
+
+    seen = []
+    plain = Credit.__init__
+    monkeypatch.setattr(Credit, "__init__", lambda self, limit: (plain(self, limit), seen.append(self))[0])
+    tiny = {"bench": {"format": 1, "source": "det", "reader": {"use": "tests.run.simple:Tiny", "frames": 400}}}
+    more = {"features": [{"use": "totals"}], "models": [], "rules": []}
+    summary = run(setup(more, 'budget.in_flight="100 kB"', detectors=tiny), data_root=tmp_path)
+    (credit,) = seen
+    assert (summary.frames["stored"], summary.records) == (400, 400)
+    assert OVERHEAD + 256 <= credit.peak <= 100_000
+    assert credit.peak % (OVERHEAD + 256) == 0, "nothing else was counted"
+    assert credit.used == 0

@@ -209,6 +209,7 @@ MORE = {"features": [{"use": "totals"}, {"use": "prepared"}], "models": [], "rul
         ({"arrays": [{**ARRAY, "dtype": "float"}]}, "policy.arrays.0.dtype", "no dtype"),
         ({"max_bytes": "500 byte"}, "policy.max_bytes", "too few"),
         ({"max_bytes": "0 byte"}, "policy.max_bytes", "above 0"),
+        ({"max_bytes": "2 MB"}, "policy.max_bytes", "no message"),
         ({"everything": True}, "policy.everything", "not a key"),
     ],
 )
