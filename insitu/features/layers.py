@@ -32,8 +32,8 @@ CORRELATED = 32
 class Layers:
     """Extractor: see the head of this file.
 
-    `thinnest`: px that the layer has at least. `tolerance`: how much its brightness may differ from place to place, as a
-    part of it. `widest`: cracks and pores at its upper limit of up to this part of the thickness belong to it.
+    `thinnest`: px that the layer has at least. `tolerance`: how much its brightness may differ from place to place, as
+    a part of it. `widest`: cracks and pores at its upper limit of up to this part of the thickness belong to it.
     `margin`: part of the height, at both ends, where no limit is looked for. `crack_width`, `crack_strength`: sigma of
     the filter for cracks, px, and how clear a crack must be. `crack_rise`: part of the thickness that it must cross.
     """

@@ -71,13 +71,12 @@ def common_shift(before: np.ndarray, after: np.ndarray, reach: int = 16) -> tupl
     shape = [next_fast_len(k + reach, real=True) for k in before.shape]
     a, b = (walls(x) - float(walls(x).mean()) for x in (before, after))
     found = irfft2(rfft2(b, shape) * np.conj(rfft2(a, shape)), shape)
-    best, at = -np.inf, (0, 0)
+    best, at = float(found[0, 0]), (0, 0)
+    noise = 1e-6 * float(np.abs(found).max())  # a tie is no movement
     for dy in range(-reach, reach + 1):
-        row = found[dy % shape[0]]
         for dx in range(-reach, reach + 1):
-            value = float(row[dx % shape[1]])
-            # of equal ones the shortest movement
-            if value > best + 1e-6 * abs(best) or (value >= best and dy * dy + dx * dx < at[0] ** 2 + at[1] ** 2):
+            value = float(found[dy % shape[0], dx % shape[1]])
+            if value > best + noise:
                 best, at = value, (dy, dx)
     return at
 

@@ -3,17 +3,22 @@
 Two ways: from E0 of the foil and its known value (absolute), or by laying the foil's scan on a reference scan of the
 same foil (relative; finer, because the whole edge is used). Energies in eV. A shift is what has to be *added*.
 
-    chi^2(shift) = sum (a d_norm(E - shift)/dE - d_ref(E)/dE)^2     over E0 - 15 to E0 + 35 eV
+    chi^2(shift) = sum ((mu(E_i) - a ref(E_i + shift) - b - c E_i)/sigma_i)^2    over E0 - 15 to E0 + 35 eV
+
+The scan stays as it was measured and the smoother of the two is moved: noise that is interpolated is quieter between
+points than on them, so that a moved scan prefers certain places on its grid.
 
 By angle: a monochromator that is off by a constant angle is off by dE = E cot(theta) dtheta, so that a shift found at
 one edge is another at the next; `d_spacing` given, the axis is corrected so. Source of hc: CODATA 2018.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from insitu.maths.xafs_edge import EdgeEnergy, find_e0
+from insitu.maths.xafs_quality import point_noise
 from insitu.maths.xafs_spectrum import Estimate, NotMeasurable, checked, lowest
 from insitu.maths.xafs_spline import prepare_spline, read_spline
 
@@ -52,44 +57,82 @@ def align(
 ) -> Estimate:
     """What to add to `energy` so that the spectrum lies on the reference; both normalised (or both raw), `(n,)`.
 
-    Derivatives are compared over E0 - `below` to E0 + `above` of the reference, with a free scale. Standard
-    uncertainty from the curvature of chi^2 and the residual. Raises `NotMeasurable`: no edge in the reference, or no
-    minimum within `largest` eV.
+    Compared over E0 - `below` to E0 + `above` of the one that is moved, by its spline, with scale, offset and slope
+    free: the quieter one, as a rule the reference. Standard uncertainty from the noise of both, times the root of the
+    reduced chi^2 where that is above 1 (foils of another thickness or temperature). Raises `NotMeasurable`: no edge,
+    or no minimum within `largest` eV.
     """
     energy, norm = checked(energy, norm)
     reference_energy, reference = checked(reference_energy, reference)
-    e0 = find_e0(reference_energy, reference).value
-    low = max(e0 - below, float(reference_energy[0]), float(energy[0]) + largest)
-    high = min(e0 + above, float(reference_energy[-1]), float(energy[-1]) - largest)
-    part = (reference_energy > low) & (reference_energy < high)
+    scan, smooth = (_side(*pair) for pair in ((energy, norm), (reference_energy, reference)))
+    if smooth.relative > scan.relative:
+        back = _laid_on(smooth, scan, largest, below, above)
+        return Estimate(-back.value, back.sigma)
+    return _laid_on(scan, smooth, largest, below, above)
+
+
+class _Side(NamedTuple):
+    """A scan: `energy`, `mu`, its noise `sigma` (n,), E0, and `relative`: noise over how much mu varies."""
+
+    energy: np.ndarray
+    mu: np.ndarray
+    sigma: np.ndarray
+    e0: float
+    relative: float
+
+
+def _side(energy: np.ndarray, mu: np.ndarray) -> _Side:
+    """A scan with what laying it on another needs."""
+    e0 = find_e0(energy, mu).value
+    sigma = point_noise(energy, mu, e0)
+    return _Side(energy, mu, sigma, e0, float(np.median(sigma)) / float(np.ptp(mu)))
+
+
+def _laid_on(fixed: _Side, moved: _Side, largest: float, below: float, above: float) -> Estimate:
+    """What to add to the energies of `fixed`, so that it lies on `moved`."""
+    low = max(moved.e0 - below, float(moved.energy[0]))
+    high = min(moved.e0 + above, float(moved.energy[-1]))
+    near = abs(fixed.e0 - moved.e0) <= largest
+    centre = moved.e0 - fixed.e0 if near else 0.0
+    part = (fixed.energy > low - centre) & (fixed.energy < high - centre)
     if np.count_nonzero(part) < 10:
-        raise NotMeasurable(f"fewer than 10 points in common around the edge at {e0:.1f} eV")
-    at = reference_energy[part]
-    step = 0.5 * float(np.median(np.diff(at)))
-    wanted = _slope(reference_energy, reference, at, step)
+        raise NotMeasurable(f"fewer than 10 points in common around the edge at {moved.e0:.1f} eV")
+    x, y, noise = fixed.energy[part], fixed.mu[part], np.maximum(fixed.sigma[part], 1e-9 * float(np.ptp(fixed.mu)))
+    other = np.interp(x + centre, moved.energy, moved.sigma)
+    middle = float(np.mean(x))
+    ramp = (x - middle) / float(np.ptp(x))
 
-    def misfit(shift: float) -> float:
-        have = _slope(energy, norm, at - shift, step)
-        scale = float(np.sum(have * wanted)) / max(float(np.sum(have * have)), 1e-300)
-        return float(np.sum((scale * have - wanted) ** 2))
+    def fit(shift: float, scale: float) -> tuple[float, float, np.ndarray]:
+        """chi^2, scale, and the part of the moved curve that offset and slope do not explain."""
+        total = np.hypot(noise, scale * other)
+        terms = np.stack([read_spline(moved.mu, prepare_spline(moved.energy, x + shift)), np.ones_like(x), ramp], axis=1)
+        found = np.linalg.lstsq(terms / total[:, None], y / total, rcond=None)[0]
+        return float(np.sum(((y - terms @ found) / total) ** 2)), float(found[0]), terms @ found
 
-    grid = np.linspace(-largest, largest, 2 * max(int(largest / max(step, 0.25)), 8) + 1)
-    values = np.array([misfit(float(s)) for s in grid])
+    ratio = float(np.ptp(fixed.mu)) / float(np.ptp(moved.mu))
+    step = max(0.5 * float(np.median(np.diff(x))), 0.25)
+    grid = np.linspace(-largest, largest, 2 * max(int(largest / step), 8) + 1)
+    values = np.array([fit(float(s), ratio)[0] for s in grid])
     best = int(np.argmin(values))
     if best in (0, grid.size - 1):
         raise NotMeasurable(f"no match within {largest:g} eV of the reference foil")
-    shift = lowest(misfit, float(grid[best - 1]), float(grid[best + 1]))
-    least = misfit(shift)
-    small = 0.1 * step
-    bend = (misfit(shift - small) - 2.0 * least + misfit(shift + small)) / small**2
-    sigma = math.sqrt(2.0 * least / max(at.size - 2, 1) / bend) if bend > 0.0 else math.nan
-    return Estimate(shift, sigma)
+    shift = lowest(lambda s: fit(s, ratio)[0], float(grid[best - 1]), float(grid[best + 1]))
+    least, scale, _ = fit(shift, ratio)
+    if not scale > 0.0:
+        raise NotMeasurable("the scan falls where the reference foil rises")
+    return Estimate(shift, _uncertainty(moved, x, shift, scale, ramp, np.hypot(noise, ratio * other), least))
 
 
-def _slope(energy: np.ndarray, mu: np.ndarray, at: np.ndarray, step: float) -> np.ndarray:
-    """Central difference of the spline over `2 step`, `(len(at),)`."""
-    both = read_spline(mu, prepare_spline(energy, np.concatenate([at - step, at + step])))
-    return (both[at.size :] - both[: at.size]) / (2.0 * step)
+def _uncertainty(
+    moved: _Side, x: np.ndarray, shift: float, scale: float, ramp: np.ndarray, total: np.ndarray, least: float
+) -> float:
+    """Root of the first element of the inverse of J^T J, J: chi's derivatives for shift, scale, offset and slope."""
+    h = 0.05
+    at = np.concatenate([x + shift - h, x + shift, x + shift + h])
+    left, here, right = read_spline(moved.mu, prepare_spline(moved.energy, at)).reshape(3, -1)
+    turn = np.stack([scale * (right - left) / (2.0 * h), here, np.ones_like(x), ramp], axis=1) / total[:, None]
+    variance = float(np.linalg.pinv(turn.T @ turn)[0, 0])
+    return math.sqrt(variance * max(least / max(x.size - 4, 1), 1.0))
 
 
 def corrected(

@@ -43,15 +43,15 @@ class _Form(NamedTuple):
 def pages(file: BinaryIO, where: str) -> Iterator[Page]:
     """The pages of an open TIFF file in their order; thumbnails are left out."""
     size = size_of(file)
-    form, position = _first(file, where)
+    form, position = first_directory(file, where)
     seen: set[int] = set()
     shared: tuple[tuple[str, str], ...] | None = None
     while position:
         if position in seen or len(seen) >= MOST_FRAMES:
             raise FormatError("the list of pages runs in a circle", where=where, remedy=BROKEN)
         seen.add(position)
-        tags, position = _directory(file, form, position, size, where)
-        if _number(tags, 254, 0) & 1 and len(seen) > 1:
+        tags, position = directory(file, form, position, size, where)
+        if tag_number(tags, 254, 0) & 1 and len(seen) > 1:
             continue
         page = _page(tags, form, size, where)
         if shared is None:  # some writers describe only the first page
@@ -61,7 +61,7 @@ def pages(file: BinaryIO, where: str) -> Iterator[Page]:
         yield page._replace(layout=replace(page.layout, pairs=shared if len(seen) == 1 else pairs, kind=kind))
 
 
-def _first(file: BinaryIO, where: str) -> tuple[_Form, int]:
+def first_directory(file: BinaryIO, where: str) -> tuple[_Form, int]:
     head = file.read(16)
     refuse_stub(head, where)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -82,7 +82,7 @@ def _read(file: BinaryIO, at: int, count: int, size: int, where: str) -> bytes:
     return file.read(count)
 
 
-def _directory(
+def directory(
     file: BinaryIO, form: _Form, at: int, size: int, where: str
 ) -> tuple[dict[int, tuple[int | bytes, ...]], int]:
     """Tags of one directory, {tag: values}, and the place of the next."""
@@ -109,19 +109,19 @@ def _directory(
     return tags, struct.unpack(form.order + offset, body[-room:])[0]
 
 
-def _number(tags: dict[int, tuple[int | bytes, ...]], tag: int, default: int) -> int:
+def tag_number(tags: dict[int, tuple[int | bytes, ...]], tag: int, default: int) -> int:
     values = tags.get(tag, ())
     return values[0] if values and isinstance(values[0], int) else default
 
 
-def _text(tags: dict[int, tuple[int | bytes, ...]], tag: int) -> str:
+def tag_text(tags: dict[int, tuple[int | bytes, ...]], tag: int) -> str:
     values = tags.get(tag, ())
     return values[0].split(b"\0")[0].decode("utf-8", "replace") if values and isinstance(values[0], bytes) else ""
 
 
 def _page(tags: dict[int, tuple[int | bytes, ...]], form: _Form, size: int, where: str) -> Page:
-    bits, samples = _number(tags, 258, 1), _number(tags, 277, 1)
-    code = {1: "u", 2: "i", 3: "f", 4: "u"}.get(_number(tags, 339, 1), "")
+    bits, samples = tag_number(tags, 258, 1), tag_number(tags, 277, 1)
+    code = {1: "u", 2: "i", 3: "f", 4: "u"}.get(tag_number(tags, 339, 1), "")
     if bits not in (8, 16, 32, 64) or not code or (code == "f" and bits < 32) or samples != 1:
         raise FormatError(
             f"the pixels have {samples} samples of {bits} bits",
@@ -129,15 +129,15 @@ def _page(tags: dict[int, tuple[int | bytes, ...]], form: _Form, size: int, wher
             expected="one number of 8, 16, 32 or 64 bits for each pixel",
             remedy="A picture is no measurement: give the detector's own file",
         )
-    if _number(tags, 262, 1) not in (0, 1):
+    if tag_number(tags, 262, 1) not in (0, 1):
         raise FormatError(
             "the pixels are colours, no counts", where=where, expected="a grey image", remedy="Give the detector's file"
         )
     dtype = np.dtype(f"{form.order}{code}{bits // 8}")
-    rows, columns = checked_shape(_number(tags, 257, 0), _number(tags, 256, 0), dtype.itemsize, where)
+    rows, columns = checked_shape(tag_number(tags, 257, 0), tag_number(tags, 256, 0), dtype.itemsize, where)
     tiled = 322 in tags
     offsets, counts = (tags.get(t, ()) for t in ((324, 325) if tiled else (273, 279)))
-    plainly = _number(tags, 259, 1) == 1 and not tiled
+    plainly = tag_number(tags, 259, 1) == 1 and not tiled
     strips = [o for o in offsets if isinstance(o, int)]
     lengths = [c for c in counts if isinstance(c, int)]
     if not strips:
@@ -149,8 +149,8 @@ def _page(tags: dict[int, tuple[int | bytes, ...]], form: _Form, size: int, wher
     for at, length in zip(strips, lengths, strict=True):
         if at + length > size:
             raise Truncated(f"the file ends before byte {at + length}", where=where, remedy=BROKEN)
-    pairs = tuple(dectris_pairs(_text(tags, 270)))
-    if date := _text(tags, 306):
+    pairs = tuple(dectris_pairs(tag_text(tags, 270)))
+    if date := tag_text(tags, 306):
         pairs = (*pairs, ("datetime", tiff_date(date)))
     layout = Layout(offset=strips[0], shape=(rows, columns), dtype=dtype, kind="tif", pairs=pairs)
     if not plainly:

@@ -20,7 +20,7 @@ import numpy as np
 from insitu.errors import FormatError
 from insitu.maths.aligned import empty
 from insitu.readers.image_layout import BROKEN, MOST_FRAMES, size_of
-from insitu.readers.image_tiff import _directory, _first, _number, _text
+from insitu.readers.image_tiff import directory, first_directory, tag_number, tag_text
 from insitu.readers.movie_frame import NOTHING, Picture, checked_size, guarded, imported
 from insitu.readers.movie_notes import Notes, notes
 from insitu.readers.pattern import Truncated
@@ -49,24 +49,24 @@ class Page:
 def pages(file: BinaryIO, where: str) -> Iterator[Page]:
     """The pages of an open file in order; thumbnails and masks are left out. Raises `FormatError`, `Truncated`."""
     size = size_of(file)
-    form, position = _first(file, where)
+    form, position = first_directory(file, where)
     seen: set[int] = set()
     while position:
         if position in seen or len(seen) >= MOST_FRAMES:
             raise FormatError("the list of pages runs in a circle", where=where, remedy=BROKEN)
         seen.add(position)
-        tags, position = _directory(file, form, position, size, where)
+        tags, position = directory(file, form, position, size, where)
         number = len(seen) - 1
-        if _number(tags, 254, 0) & 5 and number:
+        if tag_number(tags, 254, 0) & 5 and number:
             continue
         yield _page(tags, form.order, size, number, f"{where}, page {number + 1}" if number else where)
 
 
 def _page(tags: Tags, order: str, size: int, number: int, where: str) -> Page:
-    samples, bits = _number(tags, 277, 1), _number(tags, 258, 1)
-    code = {1: "u", 2: "i", 3: "f", 4: "u"}.get(_number(tags, 339, 1), "")
+    samples, bits = tag_number(tags, 277, 1), tag_number(tags, 258, 1)
+    code = {1: "u", 2: "i", 3: "f", 4: "u"}.get(tag_number(tags, 339, 1), "")
     depths = {bit for bit in tags.get(258, ()) if isinstance(bit, int)} or {bits}
-    photometric = _number(tags, 262, 1)
+    photometric = tag_number(tags, 262, 1)
     if depths - {8, 16, 32, 64} or len(depths) > 1 or not code or (code == "f" and bits < 32) or samples > 4:
         raise FormatError(
             f"the pixels have {samples} samples of {sorted(depths)} bits",
@@ -74,13 +74,13 @@ def _page(tags: Tags, order: str, size: int, number: int, where: str) -> Page:
             expected="1 to 4 samples of 8, 16, 32 or 64 bits, all alike",
             remedy="Convert it, for example with ImageJ: Image, Type, 8-bit",
         )
-    rows, columns = _number(tags, 257, 0), _number(tags, 256, 0)
+    rows, columns = tag_number(tags, 257, 0), tag_number(tags, 256, 0)
     tiled = 322 in tags
     places, lengths = (
         [v for v in tags.get(t, ()) if isinstance(v, int)] for t in ((324, 325) if tiled else (273, 279))
     )
-    planar = _number(tags, 284, 1) == 2 and samples > 1
-    packed = _number(tags, 259, 1) != 1 or tiled or planar or photometric in (3, 6)
+    planar = tag_number(tags, 284, 1) == 2 and samples > 1
+    packed = tag_number(tags, 259, 1) != 1 or tiled or planar or photometric in (3, 6)
     dtype = np.dtype(f"{order}{code}{bits // 8}")
     if not places:
         raise FormatError("the page has no pixels", where=where, remedy=BROKEN)
@@ -106,8 +106,8 @@ def _page(tags: Tags, order: str, size: int, number: int, where: str) -> Page:
         strips=tuple(zip(places, lengths, strict=True)),
         packed=packed,
         number=number,
-        description=_text(tags, 270),
-        date=_text(tags, 306),
+        description=tag_text(tags, 270),
+        date=tag_text(tags, 306),
     )
 
 

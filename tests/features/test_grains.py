@@ -1,0 +1,74 @@
+"""Grains of a real EBSD map and cells of a real foam, against what is known of them; grains of the simulator."""
+
+import numpy as np
+import pytest
+from skimage import io
+
+from insitu.errors import ConfigError
+from insitu.features.grains import Grains
+from insitu.types import Detector, Feature, Frame
+
+
+def framed(image: np.ndarray) -> Frame:
+    return Frame(source="video", data=image, dims=("y", "x"), unit="counts", time_ns=0, seq=0, n=0)
+
+
+def known(labels: np.ndarray, step_um: float) -> tuple[int, float]:
+    """Grains of the orientation map and their mean diameter in um."""
+    area = np.unique(labels[labels > 0], return_counts=True)[1]
+    return area.size, float(np.sqrt(4 * area / np.pi).mean()) * step_um
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(0, 121), slice(121, None)], ids=["all", "upper", "lower"])
+def test_grains_of_band_contrast_are_those_of_the_orientations(part, data):
+    """Within 20 % and 10 %: each half with the parameters that the other one also has."""
+    maps = np.load(data / "video" / "ebsd_ni_superalloy_dev.npz")
+    image = np.ascontiguousarray(maps["band_contrast"][part])
+    count, diameter = known(maps["grain_label_5deg_min10"][part], 0.12)
+    found = Grains(pixel_size=0.12)(framed(image), {}, ())
+    assert found["grain_count"].value == pytest.approx(count, rel=0.2)
+    assert found["grain_diameter_mean"].value == pytest.approx(diameter, rel=0.105)
+    assert found["grain_diameter_mean"].unit == "um"
+
+
+def test_cells_of_a_foam_are_as_many_in_every_frame(data):
+    extract = Grains(walls="level", min_area=30, max_area=5000, rows=(100, 468), columns=(45, 733))
+    paths = sorted((data / "video" / "foam_dev").glob("foam_*.png"))
+    found = [extract(framed(io.imread(path)), {}, ()) for path in paths]
+    counts = [f["grain_count"].value for f in found]
+    assert max(counts) - min(counts) <= 2
+    assert counts[0] == pytest.approx(401, rel=0.07)  # the upstream recipe counts 400 to 404, triangles at walls too
+    assert all(5.6 < f["grain_sides_mean"].value < 6.1 for f in found)
+
+
+def test_numbers_of_a_chessboard_are_exact():
+    image = np.full((128, 128), 200, np.uint8)
+    image[::32], image[:, ::32] = 20, 20
+    detector = Detector(name="d", source="video", calibration={"pixel_size": Feature(2.0, "um")})
+    found = Grains(width=1.0, length=3.0, detector=detector)(framed(image), {}, ())
+    assert found["grain_count"].value == pytest.approx(16, abs=4)
+    assert found["grain_astm_number"].value == pytest.approx(
+        -3.321928 * np.log10(found["grain_area_mean"].value * 1e-6) - 2.954
+    )
+    assert found["grain_area_mean"].unit == "um**2"
+
+
+@pytest.mark.parametrize("walls", ["lines", "level"])
+@pytest.mark.parametrize("image", [np.full((32, 32), 7, np.uint8), np.full((32, 32), np.nan)], ids=["flat", "nan"])
+def test_what_cannot_be_measured_says_why(image, walls):
+    extract = Grains(walls=walls)
+    found = extract(framed(image), {}, ())
+    assert found.keys() == extract.outputs.keys()
+    assert all(value.value is None and value.why for value in found.values())
+
+
+def test_without_a_pixel_size_there_is_no_grain_size_number():
+    image = np.full((64, 64), 200, np.uint8)
+    image[::16], image[:, ::16] = 20, 20
+    assert "pixel_size" in Grains()(framed(image), {}, ())["grain_astm_number"].why
+
+
+@pytest.mark.parametrize("keys", [{"block": 10}, {"width": 0.0}, {"rows": (5, 5)}, {"name": "A"}])
+def test_impossible_settings_are_refused(keys):
+    with pytest.raises(ConfigError):
+        Grains(**keys)
