@@ -19,9 +19,9 @@ from typing import Annotated, Literal
 import numpy as np
 
 from insitu.errors import ConfigError
+from insitu.features.pixel_size import pixel_size_um
 from insitu.maths import segment
 from insitu.maths.grey import grey
-from insitu.maths.pixel_size import pixel_size_um
 from insitu.maths.regions import Regions, brightness, nearest_distances, regions_of
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
 
@@ -116,7 +116,7 @@ class Defects:
             g = g - segment.local_mean(g, self.background)
         level = self._level(g)
         step = self.offset * float(g.std()) if self.offset else 0.0
-        mask = g < level + step if self.polarity == "dark" else g > level - step
+        mask = np.less(g, level + step) if self.polarity == "dark" else np.greater(g, level - step)
         if ignored is not None:
             mask &= ~ignored
         mask = segment.opened(mask, self.opening)
@@ -166,7 +166,7 @@ def _ignored(frame: Frame, shape: tuple[int, ...]) -> np.ndarray | None:
     if frame.mask is None:
         return None
     mask = np.asarray(frame.mask, bool)
-    return mask if mask.shape == shape else mask.reshape(*shape, -1).any(axis=2)
+    return mask if mask.shape == shape else np.logical_or.reduce(mask.reshape(*shape, -1), axis=2)
 
 
 def shrunk(mask: np.ndarray, step: int) -> np.ndarray:
@@ -178,5 +178,6 @@ def shrunk(mask: np.ndarray, step: int) -> np.ndarray:
     height, width = (max(n // step, 1) for n in mask.shape)
     part = mask[: height * step, : width * step]
     step_y, step_x = part.shape[0] // height, part.shape[1] // width
-    sums = part.view(np.uint8).reshape(height, step_y, width, step_x).sum(axis=(1, 3), dtype=np.uint32)
+    rows = np.add.reduce(part.view(np.uint8).reshape(height, step_y, -1), axis=1, dtype=np.uint32)
+    sums = rows.reshape(height, width, step_x).sum(axis=2, dtype=np.uint32)
     return (255 * sums // (step_y * step_x)).astype(np.uint8)

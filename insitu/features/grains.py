@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 import numpy as np
 
 from insitu.errors import ConfigError
+from insitu.features.pixel_size import pixel_size_um
 from insitu.maths import grains, segment
 from insitu.maths.grey import grey
-from insitu.maths.pixel_size import pixel_size_um
 from insitu.maths.regions import Regions, measure
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
 
@@ -125,7 +125,7 @@ class Grains:
         sign = 1.0 if self.polarity == "dark" else -1.0
         g = segment.smooth(sign * image.astype(np.float64), self.smoothing)
         spread = float(g.std())
-        if not spread > 0.0:
+        if image.min() == image.max():
             raise ValueError("the image shows nothing: all pixels are equal")
         mask = g > segment.local_mean(g, self.block) - self.offset * spread
         if self.erode:

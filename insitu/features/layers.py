@@ -19,10 +19,10 @@ from typing import Annotated
 import numpy as np
 
 from insitu.errors import ConfigError
+from insitu.features.pixel_size import pixel_size_um
 from insitu.maths.cracks import crack_length, find_cracks
 from insitu.maths.grey import grey
 from insitu.maths.layers import Layer, find_layer, shortest_path
-from insitu.maths.pixel_size import pixel_size_um
 from insitu.maths.segment import opencv
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
 

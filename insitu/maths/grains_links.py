@@ -66,11 +66,9 @@ def common_shift(before: np.ndarray, after: np.ndarray, reach: int = 16) -> tupl
         out[1:] += labels[1:] != labels[:-1]
         return np.minimum(out, 1.0)
 
-    from scipy.fft import irfft2, next_fast_len, rfft2
-
-    shape = [next_fast_len(k + reach, real=True) for k in before.shape]
+    shape = before.shape[0] + reach, before.shape[1] + reach
     a, b = (walls(x) - float(walls(x).mean()) for x in (before, after))
-    found = irfft2(rfft2(b, shape) * np.conj(rfft2(a, shape)), shape)
+    found = np.fft.irfft2(np.fft.rfft2(b, shape) * np.conj(np.fft.rfft2(a, shape)), shape)
     best, at = float(found[0, 0]), (0, 0)
     noise = 1e-6 * float(np.abs(found).max())  # a tie is no movement
     for dy in range(-reach, reach + 1):

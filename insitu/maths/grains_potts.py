@@ -51,12 +51,12 @@ def sweep(sites: np.ndarray, sweeps: int, state: np.ndarray, chance: np.ndarray)
 
 def voronoi(size: int, grains: int, seed: int) -> np.ndarray:
     """A periodic `(size, size)` int32 picture of `grains` cells about random points, labels 0 to grains - 1."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     points = np.random.default_rng(seed).random((grains, 2)) * size
     y, x = np.mgrid[:size, :size]
     places = np.column_stack([y.reshape(-1), x.reshape(-1)]).astype(np.float64)
-    return cKDTree(points, boxsize=size).query(places)[1].reshape(size, size).astype(np.int32)
+    return KDTree(points, boxsize=size).query(places)[1].reshape(size, size).astype(np.int32)
 
 
 CHANCE = np.exp(-np.arange(26.0))

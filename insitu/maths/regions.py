@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from insitu.maths.segment import components
+from insitu.maths.segment import opencv
 
 
 class Regions(NamedTuple):
@@ -114,9 +114,11 @@ def measure(labels: np.ndarray, count: int) -> Regions:
 
 def regions_of(mask: np.ndarray) -> Regions:
     """The regions of a bool mask `(y, x)`; pixels that touch at a corner belong together."""
-    labels, area = components(mask)
+    found, labels = opencv("labelling").connectedComponents(
+        np.ascontiguousarray(mask).view(np.uint8), connectivity=8, ltype=4
+    )  # 4: CV_32S
     ordered = np.empty(labels.size, np.int32)
-    count = _renumber(labels.reshape(-1), np.zeros(area.size, np.int32), ordered)
+    count = _renumber(labels.reshape(-1), np.zeros(found, np.int32), ordered)
     return measure(ordered.reshape(labels.shape), count)
 
 
@@ -124,7 +126,7 @@ def nearest_distances(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Distance from each centre to the nearest other one `(n,)`, px; empty for fewer than two."""
     if y.size < 2:
         return np.empty(0)
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     places = np.column_stack([y, x])
-    return cKDTree(places).query(places, k=2)[0][:, 1]
+    return KDTree(places).query(places, k=2)[0][:, 1]

@@ -199,7 +199,6 @@ def _checked(
             _weigh(energy, first + k, width, three, weights[k])
         return weights
 
-
     def top() -> tuple[int, int]:
         calm = CALM * max(width, WIDTHS[0])
         return _top(energy, mu, at, max(low, 2), min(high, energy.size - 3), calm, noise)

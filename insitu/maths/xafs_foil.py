@@ -105,7 +105,8 @@ def _laid_on(fixed: _Side, moved: _Side, largest: float, below: float, above: fl
     def fit(shift: float, scale: float) -> tuple[float, float, np.ndarray]:
         """chi^2, scale, and the part of the moved curve that offset and slope do not explain."""
         total = np.hypot(noise, scale * other)
-        terms = np.stack([read_spline(moved.mu, prepare_spline(moved.energy, x + shift)), np.ones_like(x), ramp], axis=1)
+        curve = read_spline(moved.mu, prepare_spline(moved.energy, x + shift))
+        terms = np.stack([curve, np.ones_like(x), ramp], axis=1)
         found = np.linalg.lstsq(terms / total[:, None], y / total, rcond=None)[0]
         return float(np.sum(((y - terms @ found) / total) ** 2)), float(found[0]), terms @ found
 

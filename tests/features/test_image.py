@@ -7,8 +7,6 @@ from insitu.features.image import Pixels
 from insitu.types import Detector, Geometry
 from tests import ceo2
 
-pytest.importorskip("pyFAI")
-
 
 @pytest.fixture
 def smooth() -> np.ndarray:

@@ -9,8 +9,6 @@ from insitu.inference.limits import Limits
 from insitu.types import Detector, Feature, Flip, Geometry, Measurement
 from tests import ceo2
 
-pytest.importorskip("pyFAI")
-
 SHAPE, PIXEL, DISTANCE = (700, 640), 1e-4, 0.1
 TWO_THETA = (4.0, 6.5, 9.0, 12.0)
 """Rings of the simulated detector, deg."""

@@ -11,8 +11,6 @@ from insitu.maths.phases import ceria, corundum
 from insitu.types import Detector, Feature, Frame
 from tests import decoys, patterns
 
-pytest.importorskip("gemmi")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory):

@@ -85,7 +85,7 @@ def test_grown_grains_of_the_simulator_keep_the_laws():
     """Mean area linear in time with the true slope within 5 %, and dA/dt against n - 6 with a correlation over 0.8."""
     reader, extract, model = Simulated(seed=1), Grains(), GrainTrack(window=8)
     found, true, verdict = [], [], None
-    for n in range(0, 24):
+    for n in range(24):
         arrival = reader.arrival(n)
         frame = Frame(
             source="video", data=arrival.data, dims=("y", "x"), unit="counts", time_ns=arrival.time_ns, seq=n, n=n

@@ -6,7 +6,6 @@ import pytest
 from insitu.errors import ConfigError
 from insitu.maths.calibrants import d_spacings, rings_of
 
-pytest.importorskip("pyFAI")
 README = (7.4615, 8.6179, 12.199, 14.315)
 """CeO2 (111) (200) (220) (311) at 0.4066 angstrom, deg: the data's README."""
 

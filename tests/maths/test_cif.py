@@ -12,8 +12,6 @@ from insitu.maths.phases import ROOM_K, ceria, corundum, rutile
 from insitu.maths.reference_pattern import from_structure, lines_within, read_d_table
 from tests import decoys
 
-pytest.importorskip("gemmi")
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

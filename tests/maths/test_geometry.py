@@ -9,8 +9,6 @@ from insitu.maths.raw_image import RawImage
 from insitu.types import Detector, Geometry
 from tests import ceo2
 
-pytest.importorskip("pyFAI")
-
 
 @pytest.mark.parametrize(
     ("text", "says"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyFAI
 import pytest
 
 from insitu.errors import ConfigError
@@ -11,8 +12,6 @@ from insitu.maths.fit_peak import fit_peak
 from insitu.prepare.azimuthal import Azimuthal
 from insitu.types import Detector, Feature, Frame, Geometry, Reference
 from tests import ceo2
-
-pyFAI = pytest.importorskip("pyFAI")
 
 PONI = """Detector: {detector}
 {extra}Distance: 0.15

@@ -32,7 +32,9 @@ def test_a_frame_does_not_depend_on_which_were_asked_for_before(make):
     assert one.arrival(3).data.flags.writeable is False
 
 
-@pytest.mark.parametrize("make", [lambda **k: Grains(grains=20, **k), lambda **k: Precipitates(radius=5.0, **k)])
+@pytest.mark.parametrize(
+    "make", [lambda **k: Grains(grains=20, **k), lambda **k: Precipitates(radius=5.0, grown=1, **k)]
+)
 def test_faults_are_in_the_picture_and_in_the_truth(make):
     clean = make(size=64)
     faulty = make(size=64, faults=("blur@1-1=4", "exposure@2-2=3", "dust@3-3", "shift@4-4=9", "missing@5"))
