@@ -6,11 +6,13 @@
 - `white_line_position`, `_height` (in steps), `_area` (of what is above 1, eV);
 - `pre_edge_centroid`, `pre_edge_area` (eV), `pre_edge_height` (in steps), above a smooth baseline.
 
-Uncertainties are those of the noise. Definitions: `maths.xafs_edge`, `xafs_normalise`, `xafs_shape`.
+Uncertainties are those of the noise; those of energies hold that of `energy_shift` too, where the context tells by how
+much a reference foil moved the axis. Definitions: `maths.xafs_edge`, `xafs_normalise`, `xafs_shape`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -25,6 +27,8 @@ UNITS = {
     "white_line_position": "eV", "white_line_height": "", "white_line_area": "eV",
     "pre_edge_centroid": "eV", "pre_edge_area": "eV", "pre_edge_height": "",
 }  # fmt: skip
+MOVED = ("e0", "energy_half", "white_line_position", "pre_edge_centroid")
+"""Energies that are as uncertain as the scale."""
 
 
 class EdgeFeatures:
@@ -72,9 +76,12 @@ class EdgeFeatures:
         found: dict[str, Feature | ArrayFeature] = {**without(self.outputs, frame, seen.why or "no edge")}
         if seen.rise is not None:
             table = Estimate(seen.shell.energy) if seen.shell else nothing("no edge is tabulated near E0")
-            found |= self._named({"e0": Estimate(seen.rise.value, seen.rise.sigma), "edge_energy": table})
+            rise = {"e0": Estimate(seen.rise.value, seen.rise.sigma), "edge_energy": table}
+            found |= self._named(_on_scale(rise, frame))
         if seen.looked is not None:
-            found |= self._named(self._shape(seen.looked)) | (self._curves(seen.looked) if self.arrays else {})
+            found |= self._named(_on_scale(self._shape(seen.looked), frame)) | (
+                self._curves(seen.looked) if self.arrays else {}
+            )
         return found
 
     def _named(self, numbers: Mapping[str, Estimate]) -> dict[str, Feature]:
@@ -102,3 +109,13 @@ class EdgeFeatures:
             f"{self._at}{key}": ArrayFeature(values=values, dims=("energy",), unit="", axes=axes)
             for key, values in curves.items()
         }
+
+
+def _on_scale(numbers: Mapping[str, Estimate], frame: Frame) -> dict[str, Estimate]:
+    """Energies with the uncertainty of the scale, where the context has it, added in quadrature."""
+    shift = frame.context.get("energy_shift")
+    of_scale = 0.0 if shift is None or shift.sigma is None else shift.sigma
+    return {
+        key: one._replace(sigma=math.hypot(one.sigma, of_scale)) if key in MOVED else one
+        for key, one in numbers.items()
+    }

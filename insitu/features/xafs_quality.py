@@ -11,13 +11,12 @@ Glitches are looked for outside the edge region: `maths.xafs_quality`. A model `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.xafs_frame import Seen, look, prefix, without
-from insitu.maths.xafs_quality import STEEP, Glitch, find_glitches, point_noise, residuals
+from insitu.maths.xafs_quality import Glitch, find_glitches, point_noise
 from insitu.maths.xafs_spectrum import KTOE
 from insitu.types import Feature, Frame, Output, References
 
@@ -46,7 +45,6 @@ class Quality:
             least,
             prefix(name),
         )
-        self._weighs = lru_cache(maxsize=8)(lambda grid: _weight(np.frombuffer(grid)))
         self.outputs = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-9) for key, unit in UNITS.items()}
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
@@ -61,15 +59,9 @@ class Quality:
         e0 = None if seen.rise is None else seen.rise.value
         unit = float(np.ptp(mu)) if seen.looked is None else seen.looked.normal.step.value
         noise = point_noise(energy, mu, e0) if seen.known is None else seen.known
-        glitches = (
-            [
-                g
-                for g in find_glitches(energy, mu, e0, threshold=self.threshold)
-                if abs(g.size) >= self.least * unit and _resolved(energy, g, e0)
-            ]
-            if self._may_have(energy, mu, e0, self.least * unit)
-            else []
-        )
+        least = max(0.003, self.least * unit / float(np.ptp(mu)))
+        found = find_glitches(energy, mu, e0, threshold=self.threshold, least=least)
+        glitches = [g for g in found if _resolved(energy, g, e0)]
         worst = max(glitches, key=lambda g: abs(g.size), default=None)
         where = Feature(None, "eV", why="no glitch") if worst is None else Feature(worst.energy, "eV")
         return {
@@ -80,23 +72,6 @@ class Quality:
             "glitch_size": Feature(0.0 if worst is None else abs(worst.size) / unit, ""),
             "glitch_energy": where,
         }
-
-    def _may_have(self, energy: np.ndarray, mu: np.ndarray, e0: float | None, smallest: float) -> bool:
-        """Whether any point is off its neighbours by enough: what `find_glitches` asks as well, and most have none."""
-        off = np.abs(residuals(energy, mu)[2:-2]) * self._weighs(energy.tobytes())
-        if e0 is not None:
-            off = off[(energy[2:-2] < e0 - 20.0) | (energy[2:-2] > e0 + STEEP)]
-        return bool(off.size) and float(np.max(off)) >= smallest * (1.0 - 1e-9)
-
-
-def _weight(x: np.ndarray) -> np.ndarray:
-    """Standard deviation that white noise of 1 gives what four neighbours leave of a point, `(n - 4,)`."""
-    here, n = x[2:-2], x.size
-    beside = [x[2 + at : n - 2 + at] for at in (-2, -1, 1, 2)]
-    square = np.ones_like(here)
-    for one in beside:
-        square += np.prod([(here - other) / (one - other) for other in beside if other is not one], axis=0) ** 2
-    return np.sqrt(square)
 
 
 def _resolved(energy: np.ndarray, glitch: Glitch, e0: float | None) -> bool:

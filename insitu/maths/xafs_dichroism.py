@@ -24,6 +24,10 @@ import numpy as np
 from insitu.maths.xafs_quality import point_noise
 from insitu.maths.xafs_spectrum import Estimate, NotMeasurable, checked, nothing, spread
 
+LONG = 0.2
+"""The shortest pre-edge that a line is fitted to, over the way from there to the post-edge."""
+ONE_LINE = 0.05
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumed:
@@ -93,9 +97,10 @@ def dichroism(
 ) -> Dichroism:
     """Difference, integrals and moments of a pair `first`, `second` (n,) on one grid, in the same unit.
 
-    The mean of each spectrum over the pre-edge is taken off; nothing is scaled, so give spectra divided by I0 (or
-    normalised). Uncertainties from the noise of the points. Moments have none from what is assumed: they scale with
-    n_holes and 1/(P cos angle).
+    The mean of each spectrum over the pre-edge is taken off, and of the sum the line that both spectra have there (see
+    `_line`). Nothing is scaled, so give spectra divided by I0: moments are ratios, which no scale that both
+    spectra share changes. Uncertainties from the noise of the points, through pre-edge and post-edge too. Moments have
+    none from what is assumed: they scale with n_holes and 1/(P cos angle).
     """
     energy, first = checked(energy, first)
     _, second = checked(energy, second)
@@ -111,16 +116,76 @@ def dichroism(
     rows = {name: np.where(parts[name], width, 0.0) for name in ("l3", "l2")}
     both = rows["l3"] + rows["l2"]
     steps = _two_steps(energy, total, parts, assumed.step_ratio)
-    white = total - float(np.mean(total[parts["post"]])) * steps
-    left = float(np.mean(difference[parts["post"]]))
-    magnetic = difference - left * steps
-    p = Estimate(float(rows["l3"] @ magnetic), spread(rows["l3"], sigma) / assumed.factor)
-    q = Estimate(float(both @ magnetic), spread(both, sigma) / assumed.factor)
-    r = Estimate(float(both @ white), spread(both, sigma))
+    level, rise = _levels(parts)
+    line, sum_rise = _line(energy, first, second, parts, steps, noise) or (level, rise)
+    left, step = float(rise @ difference), float(sum_rise @ total)
+    total = total - line.of(total)
+    magnetic, white = difference - left * steps, total - step * steps
+
+    def integral(y: np.ndarray, row: np.ndarray, level: _Level, rise: np.ndarray, factor: float) -> Estimate:
+        return Estimate(float(row @ y), spread(row - level.back(row) - float(row @ steps) * rise, sigma) / factor)
+
+    p = integral(magnetic, rows["l3"], level, rise, assumed.factor)
+    q = integral(magnetic, both, level, rise, assumed.factor)
+    r = integral(white, both, line, sum_rise, 1.0)
     l3, l3_at = _extreme(energy, difference, parts["l3"], noise / assumed.factor)
     l2, l2_at = _extreme(energy, difference, parts["l2"], noise / assumed.factor)
     moments = _moments(p, q, r, assumed.n_holes)
     return Dichroism(difference, total, l3, l3_at, l2, l2_at, left, p, q, r, *moments)
+
+
+class _Level(NamedTuple):
+    """What is taken off: `terms` (n, t), a constant or a line, and `weights` (t, n) of the points that give them."""
+
+    terms: np.ndarray
+    weights: np.ndarray
+
+    def of(self, y: np.ndarray) -> np.ndarray:
+        """The level under `y`, `(n,)`."""
+        return self.terms @ (self.weights @ y)
+
+    def back(self, row: np.ndarray) -> np.ndarray:
+        """How a sum over points with the weights `row` depends on the points through the level, `(n,)`."""
+        return (row @ self.terms) @ self.weights
+
+
+def _levels(parts: dict[str, np.ndarray]) -> tuple[_Level, np.ndarray]:
+    """The mean of the pre-edge, and weights `(n,)` of the points to the rise of the mean behind the edges."""
+    pre, post = (parts[name] / np.count_nonzero(parts[name]) for name in ("pre", "post"))
+    return _Level(np.ones((pre.size, 1)), pre[None, :]), post - pre
+
+
+def _line(
+    energy: np.ndarray, first: np.ndarray, second: np.ndarray, parts: dict[str, np.ndarray], steps: np.ndarray,
+    noise: float,
+) -> tuple[_Level, np.ndarray] | None:  # fmt: skip
+    """As `_levels`, for a straight line under the sum, `a + b E + c steps` fitted to pre-edge and post-edge together:
+    the pre-edge alone would take the tail of the steps for a slope. None where no line is to be taken off.
+
+    A line where the pre-edge has 6 points and is at least `LONG` of the way to the post-edge; where both spectra slope
+    alike, within 4 sigma or a quarter (what one of them has is drift, of which nobody knows how it goes on); and where
+    the pre-edge alone has that slope, too, within 4 sigma or `ONE_LINE` of the rise behind.
+    """
+    x = energy[parts["pre"]]
+    used = parts["pre"] | parts["post"]
+    if x.size < 6 or x[-1] - x[0] < LONG * (energy[parts["post"]][0] - x[-1]):
+        return None
+    off = (energy - np.mean(x)) / (energy[-1] - energy[0])
+    terms = np.stack([np.ones_like(off), off, steps], axis=1)
+    weights = np.zeros((3, energy.size))
+    weights[:, used] = np.linalg.pinv(terms[used])
+    slopes = [float(weights[1] @ mu) for mu in (first, second)]
+    unsure = 4.0 * noise * math.sqrt(float(weights[1] @ weights[1]))
+    if abs(slopes[0] - slopes[1]) > max(unsure, 0.125 * abs(slopes[0] + slopes[1])):
+        return None
+    total = first + second
+    rise, before = float(weights[2] @ total), off[parts["pre"]]
+    alone = before / float(before @ before)
+    differs = float(alone @ (total - rise * steps)[parts["pre"]]) - slopes[0] - slopes[1]
+    unsure = 4.0 * noise * math.sqrt(float(alone @ alone))
+    if abs(differs) * float(np.mean(off[parts["post"]])) > max(unsure, ONE_LINE * abs(rise)):
+        return None
+    return _Level(terms[:, :2], weights[:2]), weights[2]
 
 
 def _inside(energy: np.ndarray, window: tuple[float, float], name: str) -> np.ndarray:

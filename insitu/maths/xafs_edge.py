@@ -5,11 +5,12 @@
    pre-edge level and so lies before the flank; EXAFS and glitches above lie behind its crest.
 3. E0 is the maximum of d(mu)/dE on the flank: the derivative of the parabola through each point and its neighbours,
    averaged over three points (not on grids coarser than 1 eV); where noise exceeds a tenth of it, averaged over a
-   Gaussian of 0.5 to 4 eV instead. A parabola through three of these values refines the place.
+   Gaussian of 0.5 to 4 eV instead. A parabola through three of these values refines the place, or a fit to more of them
+   where noise decides which one is the largest (`xafs_vertex`).
 
 Glitches of one or two points and jumps of mu between scan regions are taken out first. The standard uncertainty is
-that of the refined place from the noise of mu alone: which of two equally steep parts of one flank is taken is not in
-it. Largest first derivative is the common definition (S. Calvin, XAFS for Everyone (2013), 7.2).
+that of the refined place from the noise of mu and from the grid: which of two equally steep parts of one flank is taken
+is not in it. Largest first derivative is the common definition (S. Calvin, XAFS for Everyone (2013), 7.2).
 Energies in eV, `energy` and `mu` `(n,)`.
 """
 

@@ -103,10 +103,11 @@ def _laid_on(fixed: _Side, moved: _Side, largest: float, below: float, above: fl
     ramp = (x - middle) / float(np.ptp(x))
 
     def fit(shift: float, scale: float) -> tuple[float, float, np.ndarray]:
-        """chi^2, scale, and the part of the moved curve that offset and slope do not explain."""
-        total = np.hypot(noise, scale * other)
-        curve = read_spline(moved.mu, prepare_spline(moved.energy, x + shift))
-        terms = np.stack([curve, np.ones_like(x), ramp], axis=1)
+        """chi^2, scale, and the curve."""
+        total = np.hypot(noise, scale * other * _quieter(moved.energy, x + shift))
+        terms = np.stack(
+            [read_spline(moved.mu, prepare_spline(moved.energy, x + shift)), np.ones_like(x), ramp], axis=1
+        )
         found = np.linalg.lstsq(terms / total[:, None], y / total, rcond=None)[0]
         return float(np.sum(((y - terms @ found) / total) ** 2)), float(found[0]), terms @ found
 
@@ -122,6 +123,14 @@ def _laid_on(fixed: _Side, moved: _Side, largest: float, below: float, above: fl
     if not scale > 0.0:
         raise NotMeasurable("the scan falls where the reference foil rises")
     return Estimate(shift, _uncertainty(moved, x, shift, scale, ramp, np.hypot(noise, ratio * other), least))
+
+
+def _quieter(energy: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Noise of an interpolating cubic spline over that of its points, `(len(at),)`: sqrt(1 - 0.93 t (1 - t)), t: where
+    between two points (0.88 in the middle, from the weights of the cardinal spline)."""
+    i = np.clip(np.searchsorted(energy, at) - 1, 0, energy.size - 2)
+    t = np.clip((at - energy[i]) / (energy[i + 1] - energy[i]), 0.0, 1.0)
+    return np.sqrt(1.0 - 0.93 * t * (1.0 - t))
 
 
 def _uncertainty(

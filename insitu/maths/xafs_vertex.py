@@ -1,11 +1,13 @@
-"""Where a curve that is known at points, with noise, has its maximum: vertex of a parabola, over as much as is needed.
+"""Where a curve that is known at points, with noise, has its maximum: a vertex, fitted over as much as is needed.
 
-Through the largest point and its two neighbours, if the bend of the parabola is `CLEAR` times its noise; else fitted
-over more points on either side, until it is, or until the parabola falls to `LOWEST` of its top. Largest of many
-points that differ by noise only, the highest one says little; a fit over all of them says where their middle is.
+A parabola through the largest point and its two neighbours, if its bend is `AT_ONCE` times the noise of the bend. If
+not, the largest of many points says little of where the middle of the maximum is: a cubic is fitted over more points on
+either side, weighted towards the middle, until its bend is `CLEAR` times its noise or all of the maximum is used. Where
+that leaves the largest point, the fit has the place; else the parabola keeps it, with what the two differ by as part of
+its uncertainty.
 
-The standard uncertainty has two parts: the noise of the data, through the fit; and what the grid does: how much the
-vertex moves with a quartic through five points, as far as that is more than noise.
+The standard uncertainty holds the noise of the data, through the fit, and what the grid does: how much the vertex moves
+with a quartic through five points, as far as that is more than noise, and `LEFT`.
 """
 
 import math
@@ -16,7 +18,7 @@ import numpy as np
 
 from insitu.maths.xafs_spectrum import spread
 
-CLEAR = 5.0
+CLEAR, AT_ONCE = 5.0, 6.5
 FADES = 1.2
 """Where the weight of points ends, in units of how far the fit reaches (V. A. Epanechnikov's)."""
 LEFT = 0.007
@@ -52,12 +54,12 @@ def vertex(
     fit = _fit(x, y, noise, rows_of, at, at - 1, at + 1)
     left, right = float(x[at] - x[at - 1]), float(x[at + 1] - x[at])
     beside = 0.0 if fit is None else min(max(fit.off, -0.5 * left), 0.5 * right)
-    if fit is not None and fit.clear >= CLEAR:
+    if fit is not None and fit.clear >= AT_ONCE:
         sigma = math.hypot(fit.sigma, _grid(x, y, noise, rows_of, at, fit), 0.5 * LEFT * (left + right))
         return Vertex(float(x[at]) + beside, min(sigma, left + right), at)
     first, last = top_of()
     largest, best, reach = at, (at, fit), 1
-    while (best[1] is None or best[1].clear < CLEAR) and reach < last - first:
+    while (reach == 1 or best[1] is None or best[1].clear < CLEAR) and reach < last - first:
         reach += max(1, reach // 3)
         middle = best[0]
         for _ in range(8):

@@ -1,7 +1,8 @@
 """The channels of an absorption scan to mu(E): see `maths.xafs_channels` for the formulas and the choice.
 
 Points at one energy become their mean. Where the foil behind the sample is measured too, the energy axis can be put
-right with it: shifted so that the foil's E0 (largest derivative) is at its known energy.
+right with it: shifted so that the foil's E0 (largest derivative) is at its known energy. What was added is told in the
+context, `energy_shift` (eV, with its uncertainty, which energies measured on the spectrum share).
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from insitu.maths.xafs_channels import (
     without_dead,
 )
 from insitu.maths.xafs_edge import find_e0
-from insitu.maths.xafs_foil import corrected
+from insitu.maths.xafs_foil import corrected, foil_shift
 from insitu.maths.xafs_spectrum import NotMeasurable
-from insitu.types import Axis, Frame, References
+from insitu.types import Axis, Feature, Frame, References
 
 ROLES = ("i0", "itrans", "irefer", "ifluor", "mu")
 
@@ -91,8 +92,10 @@ class Absorption:
         way = self._way(energy, values, names, found, data.ndim == 1, _near(frame))
         way = without_dead(way, values, names)
         mu = mu_of(values, way, names)
+        context = frame.context
         if self.foil is not None:
-            energy = self._corrected(energy, values, names, found, frame)
+            energy, shift = self._corrected(energy, values, names, found, frame)
+            context = {**context, "energy_shift": shift}
         return replace(
             frame,
             data=mu,
@@ -101,6 +104,7 @@ class Absorption:
             sigma=None,
             mask=None,
             axes={"energy": Axis(energy, "eV")},
+            context=context,
             labels={**frame.labels, "measured": way.said, "mode": way.mode},
         )
 
@@ -164,8 +168,8 @@ class Absorption:
 
     def _corrected(
         self, energy: np.ndarray, values: np.ndarray, names: list[str], found: Channels, frame: Frame
-    ) -> np.ndarray:
-        """The energy axis with the foil's edge at its known place."""
+    ) -> tuple[np.ndarray, Feature]:
+        """The energy axis with the foil's edge at its known place, and what was added to it there, with sigma."""
         assert self.foil is not None
         way = reference_way(found, names)
         if way is None:
@@ -173,7 +177,9 @@ class Absorption:
         edge = find_e0(energy, mu_of(values, way, names), (self.foil - 40.0, self.foil + 40.0))
         spacing = frame.context.get("d_spacing")
         d = None if spacing is None or spacing.value is None else float(spacing.value)
-        return corrected(energy, self.foil - edge.value, d_spacing=d, at=edge.value if d else None)
+        shift = foil_shift(edge, self.foil)
+        axis = corrected(energy, shift.value, d_spacing=d, at=edge.value if d else None)
+        return axis, Feature(shift.value, "eV", sigma=shift.sigma)
 
 
 def _near(frame: Frame) -> tuple[float, float] | None:

@@ -21,13 +21,13 @@ def known(labels: np.ndarray, step_um: float) -> tuple[int, float]:
 
 @pytest.mark.parametrize("part", [slice(None), slice(0, 121), slice(121, None)], ids=["all", "upper", "lower"])
 def test_grains_of_band_contrast_are_those_of_the_orientations(part, data):
-    """Within 20 % and 10 %: each half with the parameters that the other one also has."""
+    """Within 20 % and 10 %, with one set of parameters, chosen with the whole of this map in view."""
     maps = np.load(data / "video" / "ebsd_ni_superalloy_dev.npz")
     image = np.ascontiguousarray(maps["band_contrast"][part])
     count, diameter = known(maps["grain_label_5deg_min10"][part], 0.12)
     found = Grains(pixel_size=0.12)(framed(image), {}, ())
     assert found["grain_count"].value == pytest.approx(count, rel=0.2)
-    assert found["grain_diameter_mean"].value == pytest.approx(diameter, rel=0.105)
+    assert found["grain_diameter_mean"].value == pytest.approx(diameter, rel=0.1)
     assert found["grain_diameter_mean"].unit == "um"
 
 

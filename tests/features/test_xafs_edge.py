@@ -235,3 +235,14 @@ def test_raw_frames_are_not_needed_twice(data: Path) -> None:
     """A file that holds mu alone needs no `absorption`."""
     (frame,) = frames(data / "xafs" / "columns_misc" / "cu_10k.xmu")
     assert value(EDGE(frame, {}, ())["e0"]) == pytest.approx(8977.58, abs=0.1)
+
+
+def test_energies_are_as_uncertain_as_the_scale_that_a_foil_gave() -> None:
+    plain = computed(noise=0.001, fine=0.3, pre_edge=0.5, seed=1)
+    moved = replace(plain, context={"energy_shift": Feature(1.2, "eV", sigma=0.05)})
+    before, after = (EDGE(frame, {}, ()) for frame in (plain, moved))
+    for key in ("e0", "energy_half", "white_line_position", "pre_edge_centroid"):
+        assert after[key].value == before[key].value
+        assert after[key].sigma == pytest.approx(np.hypot(before[key].sigma, 0.05))
+    for key in ("edge_step", "white_line_height", "pre_edge_area"):
+        assert after[key].sigma == before[key].sigma

@@ -101,6 +101,16 @@ def test_correcting_by_the_foil_removes_drift_and_jumps_of_the_monochromator() -
     assert np.std(e0[True]) < 0.03
 
 
+def test_a_corrected_edge_is_as_uncertain_as_it_scatters() -> None:
+    """Energies that were put right by the foil hold the foil's uncertainty: without it pulls would be twice as wide."""
+    reader = XasBeamline(reaction="none", photons=1e7, energy_jitter=0.3, seed=8, **FINE)
+    extract = EdgeFeatures()
+    found = [extract(prepared(reader, i, foil_energy=8332.8), {}, ())["energy_half"] for i in range(100)]
+    values = np.array([number(f) for f in found])
+    _, width = pulls(values - values.mean(), [f.sigma or 0.0 for f in found])
+    assert 0.6 < width < 1.25
+
+
 def standards(folder: Path, sample: str, way: dict, **keys) -> list[Path]:
     """The first and the last compound of a reaction, measured pure and well, as columns of energy and mu."""
     written = []

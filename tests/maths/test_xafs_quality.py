@@ -47,6 +47,40 @@ def test_a_glitch_that_was_put_in_is_found_where_it_is(size: float, off: float) 
     assert glitch.size == pytest.approx(size, rel=0.3)
 
 
+@pytest.mark.parametrize(("width", "fine"), [(1.5, 0.25), (3.0, 0.25), (1.5, 0.1), (4.0, 0.5), (1.5, 0.5)])
+def test_a_dip_of_many_points_is_one_glitch_with_its_depth(width: float, fine: float) -> None:
+    """Each point of it lies on the curve of its neighbours. Without the dip there is none."""
+    energy = np.arange(6962.0, 7612.0, fine)
+    k = np.sqrt(np.maximum(energy - 7112.0, 0.0) / 3.81)
+    mu = 0.5 + np.arctan((energy - 7112.0) / 1.5) / np.pi
+    mu += 0.4 * np.sin(5.0 * k) * np.exp(-0.01 * k * k) / (1.0 + k) / (1.0 + np.exp(-(energy - 7124.0) / 2.0))
+    mu += np.random.default_rng(1).normal(0.0, 0.001, energy.size)
+    assert find_glitches(energy, mu, 7112.0) == []
+    for at in (7052.3, 7312.1):
+        dip = mu - 0.36 * np.exp(-4.0 * np.log(2.0) * ((energy - at) / width) ** 2)
+        (glitch,) = find_glitches(energy, dip, 7112.0)
+        assert glitch.energy == pytest.approx(at, abs=fine + 0.2 * width)
+        assert glitch.size == pytest.approx(-0.36, rel=0.25)
+        assert energy[glitch.last] - energy[glitch.first] > 0.8 * width
+
+
+def test_another_edge_in_the_spectrum_is_no_glitch() -> None:
+    energy = np.arange(7000.0, 7800.0, 0.25)
+    mu = sum(share / (1.0 + np.exp(-(energy - at) / 1.5)) for share, at in ((1.0, 7112.0), (0.3, 7500.0)))
+    mu = mu + np.random.default_rng(1).normal(0.0, 0.001, energy.size)
+    assert find_glitches(energy, mu, 7112.0) == []
+
+
+def test_foils_and_the_library_of_spectra_are_as_clean_with_wide_glitches_as_without(data) -> None:
+    """The three scans of Cr2O3 have jumps of two points; one more has two small ones. No other is flagged."""
+    flagged = []
+    for one in files.library(data / "xafs"):
+        if find_glitches(one.energy, one.mu, find_e0(one.energy, one.mu).value):
+            flagged.append(one.path.rsplit("/", 1)[-1])
+    assert flagged == ["cr2o3_15K_001.xdi"] + [f"cr2o3_ssrl4_1_rt_00{n}.xdi" for n in (1, 2, 3)]
+    assert not any(find_glitches(*foil, find_e0(*foil).value) for foil in files.cu_foils(data / "xafs").values())
+
+
 def test_white_noise_has_no_glitches() -> None:
     for seed in range(20):
         energy, mu = files.simulated(noise=0.01, seed=seed)
@@ -60,6 +94,18 @@ def test_noise_is_told_apart_below_and_above_the_edge() -> None:
     sigma = point_noise(energy, mu, 7112.0)
     assert sigma[0] == pytest.approx(0.001, rel=0.2)
     assert sigma[-1] == pytest.approx(0.005, rel=0.2)
+
+
+def test_the_noise_on_the_flank_lies_between_that_below_and_above() -> None:
+    """Transmission: variance (1 + exp(mu))/N; half way up it is neither that of the foot nor that of the top."""
+    rng, energy = np.random.default_rng(1), np.arange(6900.0, 7500.0, 0.25)
+    mu = 0.3 + 1.0 / (1.0 + np.exp(-(energy - 7112.0) / 2.0))
+    measured = np.log(rng.poisson(1e5, energy.size) / rng.poisson(1e5 * np.exp(-mu)))
+    sigma = point_noise(energy, measured, 7112.0)
+    true = np.sqrt((1.0 + np.exp(mu)) / 1e5)
+    np.testing.assert_allclose(sigma, true, rtol=0.1)
+    middle = np.abs(energy - 7112.0) < 0.3
+    assert sigma[0] * 1.08 < sigma[middle].min() <= sigma[middle].max() < sigma[-1] / 1.05
 
 
 def test_a_cubic_leaves_no_residual_on_any_grid() -> None:

@@ -82,6 +82,9 @@ def test_the_foil_puts_the_energies_right() -> None:
     off = scan(energy + 3.0, channels)
     out = Absorption(foil_element="Fe")(off, {})
     assert out.axes["energy"].values == pytest.approx(energy, abs=0.3)
+    shift = out.context["energy_shift"]
+    assert (value(shift), shift.unit) == (pytest.approx(-3.0, abs=0.3), "eV")
+    assert shift.sigma is not None
     by_angle = replace(off, context={"d_spacing": Feature(3.1356, "angstrom")})
     turned = Absorption(foil_energy=7112.0)(by_angle, {}).axes["energy"].values
     assert turned - off.axes["energy"].values == pytest.approx(-3.0 * np.ones(energy.size), abs=1.2)
