@@ -23,6 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from insitu.errors import ConfigError, FormatError, SourceError
+from insitu.readers.file_series import check_series
 from insitu.readers.follow import State, follow
 from insitu.readers.formats import FORMATS, KNOWN_OTHER, format_of, no_pattern, start_time
 from insitu.readers.header import LABELS as HEADER_LABELS
@@ -66,17 +67,7 @@ class Patterns:
         x_unit: Literal["", "deg", "centideg", "rad", "1/angstrom", "1/nm"] = "",
         detector: Detector | None = None,
     ) -> None:
-        if not str(path):
-            raise ConfigError("the path is empty", where="path", expected="a file, a folder or a glob")
-        for key, text in (("pattern", pattern), ("sentinel", sentinel)):
-            if "/" in text:
-                raise ConfigError(f"{text!r} holds a folder", where=key, expected="a file name", remedy="Use path")
-        if not idle > 0:
-            raise ConfigError(f"{idle} s is no time to wait", where="idle", expected="more than 0 s")
-        if not settle >= 0:
-            raise ConfigError(f"{settle} s is no time to wait", where="settle", expected="0 s or more")
-        if count is not None and count < 1:
-            raise ConfigError(f"{count} frames is no series", where="count", expected="1 or more")
+        check_series(path, pattern, sentinel, idle, settle, count)
         if follow and Path(path).expanduser().is_file():
             raise ConfigError("a file cannot be followed", where="follow", expected="a folder", remedy="Drop follow")
         self.path, self.pattern, self.order, self.follow = str(path), pattern, order, follow

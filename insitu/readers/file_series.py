@@ -19,6 +19,21 @@ from insitu.readers.series import Found, by_time, find, fits, natural_key, read_
 Order = Literal["natural", "time"]
 
 
+def check_series(path: str, pattern: str, sentinel: str, idle: float, settle: float, count: int | None) -> None:
+    """Refuse what cannot be meant, for every reader of files: `ConfigError` with the key."""
+    if not str(path):
+        raise ConfigError("the path is empty", where="path", expected="a file, a folder or a glob")
+    for key, text in (("pattern", pattern), ("sentinel", sentinel)):
+        if "/" in text:
+            raise ConfigError(f"{text!r} holds a folder", where=key, expected="a file name", remedy="Use path")
+    if not idle > 0:
+        raise ConfigError(f"{idle} s is no time to wait", where="idle", expected="more than 0 s")
+    if not settle >= 0:
+        raise ConfigError(f"{settle} s is no time to wait", where="settle", expected="0 s or more")
+    if count is not None and count < 1:
+        raise ConfigError(f"{count} frames is no series", where="count", expected="1 or more")
+
+
 class FileSeries:
     """The files of one reader, in order; `files()` reads them one by one, with None for each wait.
 
@@ -43,17 +58,7 @@ class FileSeries:
         state: Callable[[Found], State],
         start: Callable[[Path, str], int | None],
     ) -> None:
-        if not str(path):
-            raise ConfigError("the path is empty", where="path", expected="a file, a folder or a glob")
-        for key, text in (("pattern", pattern), ("sentinel", sentinel)):
-            if "/" in text:
-                raise ConfigError(f"{text!r} holds a folder", where=key, expected="a file name", remedy="Use path")
-        if not idle > 0:
-            raise ConfigError(f"{idle} s is no time to wait", where="idle", expected="more than 0 s")
-        if not settle >= 0:
-            raise ConfigError(f"{settle} s is no time to wait", where="settle", expected="0 s or more")
-        if count is not None and count < 1:
-            raise ConfigError(f"{count} frames is no series", where="count", expected="1 or more")
+        check_series(path, pattern, sentinel, idle, settle, count)
         if follow and Path(path).expanduser().is_file():
             raise ConfigError("a file cannot be followed", where="follow", expected="a folder", remedy="Drop follow")
         zone(timezone)

@@ -23,6 +23,7 @@ import numpy as np
 
 from insitu.errors import ConfigError, FormatError, SourceError
 from insitu.readers import image_stacks
+from insitu.readers.file_series import check_series
 from insitu.readers.follow import State, follow
 from insitu.readers.formats import KNOWN_OTHER
 from insitu.readers.header import SECOND, zone
@@ -65,17 +66,7 @@ class Images:
         timezone: str = "",
         detector: Detector | None = None,
     ) -> None:
-        if not str(path):
-            raise ConfigError("the path is empty", where="path", expected="a file, a folder or a glob")
-        for key, text in (("pattern", pattern), ("sentinel", sentinel)):
-            if "/" in text:
-                raise ConfigError(f"{text!r} holds a folder", where=key, expected="a file name", remedy="Use path")
-        if not idle > 0:
-            raise ConfigError(f"{idle} s is no time to wait", where="idle", expected="more than 0 s")
-        if not settle >= 0:
-            raise ConfigError(f"{settle} s is no time to wait", where="settle", expected="0 s or more")
-        if count is not None and count < 1:
-            raise ConfigError(f"{count} frames is no series", where="count", expected="1 or more")
+        check_series(path, pattern, sentinel, idle, settle, count)
         self.path, self.pattern, self.order, self.follow = str(path), pattern, order, follow
         self.place, self.dataset = Path(path).expanduser(), dataset
         self._grows = follow and not self.place.is_dir() and self.place.suffix.lower() in image_stacks.SUFFIXES
