@@ -21,7 +21,7 @@ from benchmarks.timing import interleave, table
 from insitu.config import load
 from insitu.features.defects import Defects
 from insitu.features.grains import Grains
-from insitu.maths.regions import Regions, regions_of
+from insitu.maths.video.regions import Regions, regions_of
 from insitu.readers.simulated_precipitates import Precipitates
 from insitu.run import run
 from insitu.types import Arrival, Frame

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.timing import interleave, table
-from insitu.maths.find_peaks import find_peaks, prominences
-from insitu.maths.fit_batch import fit_windows
-from insitu.maths.fit_kernel import CONVERGED
-from insitu.maths.profiles import pseudo_voigt
+from insitu.maths.peaks.find_peaks import find_peaks, prominences
+from insitu.maths.peaks.fit_batch import fit_windows
+from insitu.maths.peaks.fit_kernel import CONVERGED
+from insitu.maths.peaks.profiles import pseudo_voigt
 
 HALF_WIDTH_DEG, APART_DEG, PEAKS = 0.06, 0.3, 5
 TOLERANCE = 1e-8
@@ -67,7 +67,7 @@ def prepared(path: Path) -> Work:
 
 
 def model(x: np.ndarray, position: float, fwhm: float, eta: float, area: float, b0: float, b1: float) -> np.ndarray:
-    """What all fit: as in `insitu.maths.fit_kernel`, b1 the gain from the middle of the window to its end."""
+    """What all fit: as in `insitu.maths.peaks.fit_kernel`, b1 the gain from the middle of the window to its end."""
     return pseudo_voigt(x, position, fwhm, eta, area) + b0 + b1 * (2.0 * x - x[0] - x[-1]) / (x[-1] - x[0])
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from benchmarks.timing import interleave, table
-from insitu.maths.locate import locate
+from insitu.maths.video.locate import locate
 
 DIAMETER, LEAST = 11, 20
 PEER = """

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import interleave, table
-from insitu.maths.xafs_series import Plans, exafs, exafs_series
+from insitu.maths.absorption.series import Plans, exafs, exafs_series
 
 RANGES = {"pre1": -150.0, "pre2": -50.0, "norm1": 150.0, "norm2": 1000.0, "nnorm": 2}
 GOALS = {"one by one, warm": 12.0, "one by one, cold": 6.0, "series, fixed E0": 60.0}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from insitu.maths.crystal import Structure
-from insitu.maths.powder import Width, background, powder_lines, profile
+from insitu.maths.diffraction.crystal import Structure
+from insitu.maths.diffraction.powder import Width, background, powder_lines, profile
 from insitu.types import Axis, Feature, Frame
 
 CU_K_ALPHA1 = 1.5405929

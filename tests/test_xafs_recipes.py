@@ -12,7 +12,7 @@ from insitu.config import load
 from insitu.run import run
 from insitu.run.summary import Summary
 from insitu.store.runs import StoredRun
-from tests.maths.xafs_files import simulated, table
+from tests.maths.absorption.xafs_files import simulated, table
 
 ROOT = Path(__file__).resolve().parent.parent
 LNO = "xafs/series_lno_ni_k_operando"

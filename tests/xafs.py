@@ -9,7 +9,7 @@ import numpy as np
 from insitu.prepare.absorption import Absorption
 from insitu.readers.spectra import Spectra
 from insitu.types import Arrival, Axis, Feature, Frame
-from tests.maths.xafs_files import simulated
+from tests.maths.absorption.xafs_files import simulated
 
 
 def frames(path: Path, **keys) -> list[Frame]:
@@ -43,7 +43,7 @@ def scan(energy: np.ndarray, channels: Mapping[str, np.ndarray], **labels: str) 
 
 
 def computed(e0: float = 7112.0, *, seq: int = 0, labels: Mapping[str, str] | None = None, **keys) -> Frame:
-    """A computed spectrum: `tests.maths.xafs_files.simulated`."""
+    """A computed spectrum: `tests.maths.absorption.xafs_files.simulated`."""
     return spectrum(*simulated(e0, **keys), seq=seq, labels=dict(labels or {}))
 
 

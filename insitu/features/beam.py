@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from insitu.errors import ConfigError
+from insitu.maths.diffraction.phase_fit import Beam
 from insitu.maths.noise import point_sigma, saturated
 from insitu.maths.pattern import pattern_axis, unusable
-from insitu.maths.phase_fit import Beam
 from insitu.types import Detector, Frame
 
 TUBES = (2.28970, 1.93604, 1.78897, 1.54059, 0.70932, 0.55941)

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from insitu.errors import ConfigError
-from insitu.maths.cif import read_cif
-from insitu.maths.phases import ROOM_K, ceria, corundum, rutile, silicon
-from insitu.maths.reference_pattern import ReferencePhase, from_structure, read_d_table
+from insitu.maths.diffraction.cif import read_cif
+from insitu.maths.diffraction.phases import ROOM_K, ceria, corundum, rutile, silicon
+from insitu.maths.diffraction.reference_pattern import ReferencePhase, from_structure, read_d_table
 
 STANDARDS = {"ceo2": ceria, "si": silicon, "al2o3": corundum, "tio2": rutile}
 """Our own structures, at room temperature (NIST standards)."""

@@ -10,7 +10,7 @@
     preview                  array uint8, one pixel for each `preview` x `preview`: 255 where all of them are defect
 
 Lengths are in um where the pixel size is known, else in px. Filters and their agreement with scikit-image:
-`insitu.maths.segment`, `insitu.maths.regions`. One set of parameters is meant for a whole run.
+`insitu.maths.video.segment`, `insitu.maths.video.regions`. One set of parameters is meant for a whole run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.pixel_size import pixel_size_um
-from insitu.maths import segment
-from insitu.maths.grey import grey
-from insitu.maths.regions import Regions, brightness, nearest_distances, regions_of
+from insitu.maths.video import segment
+from insitu.maths.video.grey import grey
+from insitu.maths.video.regions import Regions, brightness, nearest_distances, regions_of
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
 
 LENGTHS = ("diameter_mean", "diameter_median", "diameter_p10", "diameter_p90", "nearest")

@@ -3,15 +3,16 @@
     x, y      place of the largest change since the frame `gap` frames before, px, with the uncertainty from noise
     contrast  that change, in units of the noise
 
-A frame in which nothing stands out by `least` of these units has no front. Method: `insitu.maths.front`. The place lies
-between those of the front in both frames, so it trails by about half of `gap` frames: its speed is the front's.
+A frame in which nothing stands out by `least` of these units has no front. Method: `insitu.maths.video.front`. The
+place lies between those of the front in both frames, so it trails by about half of `gap` frames: its speed is the
+front's.
 """
 
 from collections.abc import Sequence
 
 from insitu.errors import ConfigError
-from insitu.maths.front import Along, find_front
-from insitu.maths.grey import grey
+from insitu.maths.video.front import Along, find_front
+from insitu.maths.video.grey import grey
 from insitu.types import KEY, Feature, Frame, Output, References
 
 

@@ -9,7 +9,7 @@
     labels           array int32 `(y, x)`: the number of the grain that each pixel belongs to, 0 for none; what
                      `grain_track` follows
 
-Lengths are in um where the pixel size is known, else in px. Methods and sources: `insitu.maths.grains`.
+Lengths are in um where the pixel size is known, else in px. Methods and sources: `insitu.maths.video.grains`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.pixel_size import pixel_size_um
-from insitu.maths import grains, segment
-from insitu.maths.grey import grey
-from insitu.maths.regions import Regions, measure
+from insitu.maths.video import grains, segment
+from insitu.maths.video.grey import grey
+from insitu.maths.video.regions import Regions, measure
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
 
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.azimuthal import Cut, Pattern, counting_range
-from insitu.maths.geometry import read_setting
-from insitu.maths.odd_pixels import BELOW, DEAD, HOT, MISSING, SATURATED, count_odd
-from insitu.maths.raw_image import RawImage
+from insitu.maths.diffraction.azimuthal import Cut, Pattern, counting_range
+from insitu.maths.diffraction.geometry import read_setting
+from insitu.maths.diffraction.odd_pixels import BELOW, DEAD, HOT, MISSING, SATURATED, count_odd
+from insitu.maths.diffraction.raw_image import RawImage
 from insitu.types import KEY, Detector, Feature, Frame, Geometry, Output, References
 
 KEYS = ("saturated", "missing", "dead", "hot")

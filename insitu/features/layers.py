@@ -10,7 +10,7 @@
     map              array uint8 `(y, x)`: 1 layer, 2 crack
 
 The layer lies below the strongest step in brightness (turn the picture otherwise). Lengths are in um where the pixel
-size is known, else in px. Methods: `insitu.maths.layers`, `insitu.maths.cracks`.
+size is known, else in px. Methods: `insitu.maths.video.layers`, `insitu.maths.video.cracks`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.pixel_size import pixel_size_um
-from insitu.maths.cracks import crack_length, find_cracks
-from insitu.maths.grey import grey
-from insitu.maths.layers import Layer, find_layer, shortest_path
-from insitu.maths.segment import opencv
+from insitu.maths.video.cracks import crack_length, find_cracks
+from insitu.maths.video.grey import grey
+from insitu.maths.video.layers import Layer, find_layer, shortest_path
+from insitu.maths.video.segment import opencv
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
 
 CORRELATED = 32

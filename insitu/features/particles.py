@@ -6,7 +6,7 @@
     positions  array `(most, 6)` float32: x, y, mass, size, ecc, sigma of each, brightest first; NaN fills the rest
 
 `positions` has the same shape in every frame, so that it can be stored and sent; of more than `most` particles the
-brightest are kept, and `count` still counts all. Method, units and sources: `insitu.maths.locate`.
+brightest are kept, and `count` still counts all. Method, units and sources: `insitu.maths.video.locate`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.grey import grey
-from insitu.maths.locate import COLUMNS, locate, looks_dark
+from insitu.maths.video.grey import grey
+from insitu.maths.video.locate import COLUMNS, locate, looks_dark
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
 
 KEPT = ("x", "y", "mass", "size", "ecc", "sigma")

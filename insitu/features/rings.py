@@ -1,6 +1,6 @@
 """Rings of an area detector over azimuth: are they where they must be, round, whole, and evenly strong?
 
-Each image is cut into sectors of azimuth; each ring is followed from sector to sector (`insitu.maths.sectors`).
+Each image is cut into sectors of azimuth, each ring followed from one to the next (`insitu.maths.diffraction.sectors`).
 
     n_rings          rings that stand out, at most `rings`
     ring_wander      how far the rings move with azimuth (amplitude of cos psi, at small angles, deg): 0 where the beam
@@ -27,11 +27,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths import sectors as law
-from insitu.maths.azimuthal import Cut
-from insitu.maths.calibrants import rings_of
-from insitu.maths.geometry import read_setting
-from insitu.maths.raw_image import RawImage
+from insitu.maths.diffraction import sectors as law
+from insitu.maths.diffraction.azimuthal import Cut
+from insitu.maths.diffraction.calibrants import rings_of
+from insitu.maths.diffraction.geometry import read_setting
+from insitu.maths.diffraction.raw_image import RawImage
 from insitu.maths.waves import FEWEST, rms_from
 from insitu.maths.weighted import WeightedMean
 from insitu.types import KEY, Detector, Feature, Frame, Output, References

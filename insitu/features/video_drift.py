@@ -3,15 +3,15 @@
     x, y         movement along x (to the right) and y (down) since the frame before, px, with standard uncertainty
     correlation  of both frames once the movement is taken out: 1 where nothing else changed
 
-Method and sources: `insitu.maths.register`. What counts is the contrast: where particles move over a still background,
-the movement is an average of both. Exposure changes do not matter.
+Method and sources: `insitu.maths.video.register`. What counts is the contrast: where particles move over a still
+background, the movement is an average of both. Exposure changes do not matter.
 """
 
 from collections.abc import Sequence
 
 from insitu.errors import ConfigError
-from insitu.maths.grey import grey
-from insitu.maths.register import register
+from insitu.maths.video.grey import grey
+from insitu.maths.video.register import register
 from insitu.types import KEY, Feature, Frame, Output, References
 
 UNITS = {"x": "px", "y": "px", "correlation": ""}

@@ -6,14 +6,14 @@
     saturated_fraction  pixels at or above the saturation level / all pixels
     noise               sigma of the pixel noise; detail as fine as the pixels is counted in
 
-Formulas and sources: `insitu.maths.focus`. Colours are judged by their luminance. Masked pixels are not left out.
+Formulas and sources: `insitu.maths.video.focus`. Colours are judged by their luminance. Masked pixels are not left out.
 """
 
 from collections.abc import Sequence
 
 from insitu.errors import ConfigError
-from insitu.maths.focus import sharpness
-from insitu.maths.grey import full_scale, grey
+from insitu.maths.video.focus import sharpness
+from insitu.maths.video.grey import full_scale, grey
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
 
 KEYS = ("focus", "brightness", "contrast", "saturated_fraction", "noise")

@@ -18,8 +18,8 @@ import numpy as np
 from insitu.errors import ConfigError
 from insitu.features.xafs_frame import Looked, look, prefix, told, without
 from insitu.features.xafs_standards import Standard, read_standards
-from insitu.maths.xafs_mixture import Mixture, combine
-from insitu.maths.xafs_spectrum import Estimate, NotMeasurable
+from insitu.maths.absorption.mixture import Mixture, combine
+from insitu.maths.absorption.spectrum import Estimate, NotMeasurable
 from insitu.types import Axis, Feature, Frame, Output, References
 
 UNITS = {"total": "", "residual": "", "r_factor": "", "spanned": "", "worst": "eV"}

@@ -18,8 +18,8 @@ from typing import Annotated
 
 from insitu.errors import ConfigError
 from insitu.features.xafs_frame import Looked, look, prefix, told, without
-from insitu.maths.xafs_shape import energy_at, pre_edge_peak, white_line
-from insitu.maths.xafs_spectrum import Estimate, nothing
+from insitu.maths.absorption.shape import energy_at, pre_edge_peak, white_line
+from insitu.maths.absorption.spectrum import Estimate, nothing
 from insitu.types import ArrayFeature, Axis, Feature, Frame, Output, References
 
 UNITS = {

@@ -17,9 +17,9 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.xafs_frame import Looked, ends_before, look, prefix, told, without
-from insitu.maths.xafs_background import remove_background
-from insitu.maths.xafs_fourier import KSTEP, WindowName, first_shell, fourier, noise_in_r
-from insitu.maths.xafs_spectrum import KTOE, Estimate, NotMeasurable
+from insitu.maths.absorption.background import remove_background
+from insitu.maths.absorption.fourier import KSTEP, WindowName, first_shell, fourier, noise_in_r
+from insitu.maths.absorption.spectrum import KTOE, Estimate, NotMeasurable
 from insitu.types import ArrayFeature, Axis, Feature, Frame, Output, References
 
 LATEST_E0 = 20.0

@@ -17,14 +17,14 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.xafs_frame import named_edge, prefix, told, without
-from insitu.maths.edges import Edge, edge_of, guess_edge
-from insitu.maths.xafs_channels import merged, mu_of, reference_way, sort_channels
-from insitu.maths.xafs_edge import EdgeEnergy, find_e0
-from insitu.maths.xafs_foil import FOILS, foil_shift
-from insitu.maths.xafs_normalise import normalise
-from insitu.maths.xafs_quality import point_noise
-from insitu.maths.xafs_series import Plans
-from insitu.maths.xafs_spectrum import Estimate, NotMeasurable, checked
+from insitu.maths.absorption.channels import merged, mu_of, reference_way, sort_channels
+from insitu.maths.absorption.edge import EdgeEnergy, find_e0
+from insitu.maths.absorption.edges import Edge, edge_of, guess_edge
+from insitu.maths.absorption.foil import FOILS, foil_shift
+from insitu.maths.absorption.normalise import normalise
+from insitu.maths.absorption.quality import point_noise
+from insitu.maths.absorption.series import Plans
+from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, checked
 from insitu.types import Feature, Frame, Output, References
 
 UNITS = {"e0": "eV", "offset": "eV", "known": "eV", "step": ""}

@@ -17,13 +17,13 @@ from typing import NamedTuple
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.edges import Edge, edge_of, guess_edge
-from insitu.maths.xafs_channels import merged
-from insitu.maths.xafs_edge import EdgeEnergy, find_e0
-from insitu.maths.xafs_normalise import Normalised, NormPlan, is_normalised, keep_normalised, normalise
-from insitu.maths.xafs_quality import point_noise
-from insitu.maths.xafs_series import Plans
-from insitu.maths.xafs_spectrum import Estimate, NotMeasurable, checked
+from insitu.maths.absorption.channels import merged
+from insitu.maths.absorption.edge import EdgeEnergy, find_e0
+from insitu.maths.absorption.edges import Edge, edge_of, guess_edge
+from insitu.maths.absorption.normalise import Normalised, NormPlan, is_normalised, keep_normalised, normalise
+from insitu.maths.absorption.quality import point_noise
+from insitu.maths.absorption.series import Plans
+from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, checked
 from insitu.types import KEY, Feature, Frame, Output
 
 NORMALISED = re.compile(r"norm(ali[sz]ed)?|flat(tened)?|norm_mu|mu_norm")

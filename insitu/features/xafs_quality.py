@@ -16,8 +16,8 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.xafs_frame import Seen, look, prefix, without
-from insitu.maths.xafs_quality import Glitch, find_glitches, point_noise
-from insitu.maths.xafs_spectrum import KTOE
+from insitu.maths.absorption.quality import Glitch, find_glitches, point_noise
+from insitu.maths.absorption.spectrum import KTOE
 from insitu.types import Feature, Frame, Output, References
 
 COARSEST_K = 0.15

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.edges import edge_of
-from insitu.maths.xafs_channels import choose, merged, mu_of, sort_channels, unnamed_ways, ways
-from insitu.maths.xafs_spectrum import NotMeasurable, checked
+from insitu.maths.absorption.channels import choose, merged, mu_of, sort_channels, unnamed_ways, ways
+from insitu.maths.absorption.edges import edge_of
+from insitu.maths.absorption.spectrum import NotMeasurable, checked
 
 SUFFIXES = (".xdi", ".dat", ".txt", ".xmu", ".csv", ".nor", ".asc")
 _COLUMN = re.compile(r"column\.(\d+):\s*(\S+)\s*(\S*)", re.I)

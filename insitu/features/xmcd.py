@@ -19,11 +19,11 @@ import numpy as np
 from insitu.errors import ConfigError
 from insitu.features.xafs_frame import named_edge, prefix, spectrum_of, told, without
 from insitu.features.xmcd_pair import pairing
-from insitu.maths.edges import edge_of, guess_edge
-from insitu.maths.xafs_dichroism import Assumed, Dichroism, Windows, dichroism, windows_of
-from insitu.maths.xafs_edge import find_e0
-from insitu.maths.xafs_spectrum import Estimate, NotMeasurable, nothing
-from insitu.maths.xafs_spline import prepare_spline, read_spline
+from insitu.maths.absorption.dichroism import Assumed, Dichroism, Windows, dichroism, windows_of
+from insitu.maths.absorption.edge import find_e0
+from insitu.maths.absorption.edges import edge_of, guess_edge
+from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, nothing
+from insitu.maths.absorption.spline import prepare_spline, read_spline
 from insitu.types import ArrayFeature, Axis, Feature, Frame, Output, References
 
 HOLES = {"Fe": 3.39, "Co": 2.49}

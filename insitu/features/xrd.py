@@ -31,15 +31,15 @@ from insitu.features.xrd_pattern import (
     radiation,
     usable_points,
 )
-from insitu.maths import find_peaks as finding
-from insitu.maths import fit_peak as fitting
-from insitu.maths.find_peaks import Around
-from insitu.maths.fit_batch import Batch, Doublet, fit_windows
-from insitu.maths.fit_kernel import NOT_CONVERGED, SINGULAR
-from insitu.maths.fit_peak import PeakEstimate
-from insitu.maths.moments import peak_moments
 from insitu.maths.noise import search_sigma
 from insitu.maths.pattern import unusable
+from insitu.maths.peaks import find_peaks as finding
+from insitu.maths.peaks import fit_peak as fitting
+from insitu.maths.peaks.find_peaks import Around
+from insitu.maths.peaks.fit_batch import Batch, Doublet, fit_windows
+from insitu.maths.peaks.fit_kernel import NOT_CONVERGED, SINGULAR
+from insitu.maths.peaks.fit_peak import PeakEstimate
+from insitu.maths.peaks.moments import peak_moments
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
 
 QUANTITIES = ("position", "height", "width", "area")

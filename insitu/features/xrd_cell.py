@@ -20,14 +20,14 @@ import numpy as np
 from insitu.errors import ConfigError, MissingExtraError
 from insitu.features.beam import BeamOf, usable_points
 from insitu.features.candidates import read_candidates
-from insitu.maths.cell import CellFit, parameters, reciprocal, system_basis, terms
-from insitu.maths.crystal import Cell as Lattice
-from insitu.maths.indexing import misplaced, refined
-from insitu.maths.observed import observe
-from insitu.maths.phase_fit import Beam
-from insitu.maths.phase_trace import Candidates
-from insitu.maths.place import places
-from insitu.maths.reference_pattern import ReferencePhase
+from insitu.maths.diffraction.cell import CellFit, parameters, reciprocal, system_basis, terms
+from insitu.maths.diffraction.crystal import Cell as Lattice
+from insitu.maths.diffraction.indexing import misplaced, refined
+from insitu.maths.diffraction.observed import observe
+from insitu.maths.diffraction.phase_fit import Beam
+from insitu.maths.diffraction.phase_trace import Candidates
+from insitu.maths.diffraction.place import places
+from insitu.maths.diffraction.reference_pattern import ReferencePhase
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
 
 ANGLES = ("alpha", "beta", "gamma")
@@ -258,10 +258,10 @@ def _axes_alike(phase: ReferencePhase) -> bool:
 
 def _warm() -> None:
     """Compile the kernels (or read them from numba's cache), so that the first frame does not wait."""
-    from insitu.maths.fit_pair import fit_pair
-    from insitu.maths.phases import ceria
-    from insitu.maths.powder import Width, powder_lines, profile
-    from insitu.maths.reference_pattern import from_structure
+    from insitu.maths.diffraction.phases import ceria
+    from insitu.maths.diffraction.powder import Width, powder_lines, profile
+    from insitu.maths.diffraction.reference_pattern import from_structure
+    from insitu.maths.peaks.fit_pair import fit_pair
 
     structure, x = ceria(295.0), np.linspace(20.0, 60.0, 1500)
     lines = powder_lines(structure, 1.5406, 62.0)

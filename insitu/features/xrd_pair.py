@@ -23,9 +23,9 @@ from insitu.features.xrd_pattern import (
     radiation,
     usable_points,
 )
-from insitu.maths import fit_pair as pairs
-from insitu.maths.fit_batch import Doublet
-from insitu.maths.fit_pair import PairEstimate
+from insitu.maths.peaks import fit_pair as pairs
+from insitu.maths.peaks.fit_batch import Doublet
+from insitu.maths.peaks.fit_pair import PairEstimate
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
 
 LENGTHS = ("split", "position1", "position2", "width")

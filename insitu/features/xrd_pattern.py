@@ -7,9 +7,9 @@ import numpy as np
 
 from insitu import units
 from insitu.errors import ConfigError, UnitError
-from insitu.maths.fit_batch import Doublet
 from insitu.maths.noise import saturated
 from insitu.maths.pattern import pattern_axis, unusable
+from insitu.maths.peaks.fit_batch import Doublet
 from insitu.types import Detector, Frame
 
 AXIS_UNITS = {"two_theta": "deg", "q": "1/angstrom", "d": "angstrom"}

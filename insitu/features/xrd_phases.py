@@ -27,10 +27,10 @@ import numpy as np
 from insitu.errors import ConfigError
 from insitu.features.beam import BeamOf, usable_points
 from insitu.features.candidates import read_candidates
-from insitu.maths.observed import observe
-from insitu.maths.phase_fit import Beam
-from insitu.maths.phase_search import Found, Limits, search
-from insitu.maths.phase_trace import Candidates
+from insitu.maths.diffraction.observed import observe
+from insitu.maths.diffraction.phase_fit import Beam
+from insitu.maths.diffraction.phase_search import Found, Limits, search
+from insitu.maths.diffraction.phase_trace import Candidates
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
 
 
@@ -185,9 +185,9 @@ def _parts(found: Found, factors: list[float], amounts: np.ndarray) -> dict[int,
 
 def _warm() -> None:
     """Compile the kernels (or read them from numba's cache), so that the first frame does not wait."""
-    from insitu.maths.phases import ceria, silicon
-    from insitu.maths.powder import Width, powder_lines, profile
-    from insitu.maths.reference_pattern import from_structure
+    from insitu.maths.diffraction.phases import ceria, silicon
+    from insitu.maths.diffraction.powder import Width, powder_lines, profile
+    from insitu.maths.diffraction.reference_pattern import from_structure
 
     x = np.linspace(20.0, 60.0, 1500)
     pair = [f(295.0) for f in (ceria, silicon)]

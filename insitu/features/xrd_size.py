@@ -15,11 +15,11 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.beam import BeamOf, Points, usable_points
-from insitu.maths.fit_batch import CHI2, ETA, ETA_SIGMA, FWHM, FWHM_SIGMA, X0, Doublet, fit_windows
-from insitu.maths.fit_kernel import CONVERGED
-from insitu.maths.observed import Observed, companion, observe, tangent_squared
-from insitu.maths.phase_fit import Beam
-from insitu.maths.size_strain import Broadening, broadening
+from insitu.maths.diffraction.observed import Observed, companion, observe, tangent_squared
+from insitu.maths.diffraction.phase_fit import Beam
+from insitu.maths.diffraction.size_strain import Broadening, broadening
+from insitu.maths.peaks.fit_batch import CHI2, ETA, ETA_SIGMA, FWHM, FWHM_SIGMA, X0, Doublet, fit_windows
+from insitu.maths.peaks.fit_kernel import CONVERGED
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
 
 APART = 5.0

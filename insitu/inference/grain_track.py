@@ -1,9 +1,9 @@
 """A model that follows grains or cells from frame to frame, and says which were born, vanished, merged and split.
 
-A grain goes on as the one that it shares most area with in the next frame (`insitu.maths.grains_links`); a movement
-that all share is taken off first. A lost grain that lies whole in another one has merged into it, unless it had become
-small already (below `vanish` of the mean area): then it vanished, as grains do in coarsening. What comes in or goes out
-at the edge of the picture is no event.
+A grain goes on as the one that it shares most area with in the next frame (`insitu.maths.video.grains_links`); a
+movement that all share is taken off first. A lost grain that lies whole in another one has merged into it, unless it
+had become small already (below `vanish` of the mean area): then it vanished, as grains do in coarsening. What comes in
+or goes out at the edge of the picture is no event.
 
 The law of von Neumann and Mullins (J. Appl. Phys. 27, 900 (1956)), dA/dt = k (n - 6) for a grain with n sides, is
 checked over the last `window` frames: `law` is the correlation of dA/dt with n - 6 over the grains that were whole all
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.grains import neighbour_counts
-from insitu.maths.grains_links import common_shift, link, moved
-from insitu.maths.regions import measure
+from insitu.maths.video.grains import neighbour_counts
+from insitu.maths.video.grains_links import common_shift, link, moved
+from insitu.maths.video.regions import measure
 from insitu.types import Measurement, Verdict
 
 FEWEST = 10

@@ -1,8 +1,8 @@
 """A model that follows particles from frame to frame: tracks, drift, diffusion, and frames in which something happened.
 
-It takes the positions that `particles` found, links them to tracks (`insitu.maths.linking`), and keeps sums of their
-displacements (`insitu.maths.msd`), from which follow the drift that all share, the mean squared displacement without
-it, its power law `MSD = coefficient t^exponent`, and the diffusion coefficient.
+It takes the positions that `particles` found, links them to tracks (`insitu.maths.video.linking`), and keeps sums of
+their displacements (`insitu.maths.video.msd`), from which follow the drift that all share, the mean squared
+displacement without it, its power law `MSD = coefficient t^exponent`, and the diffusion coefficient.
 
 `anomaly`: frames are missing before this one; or one of these departs from its own baseline (`insitu.maths.rolling`):
 the number of particles, the part of them found again, the number of new ones, the length of their steps (longer where
@@ -18,9 +18,9 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.inference.track_clock import Clock, Moment, micrometres
-from insitu.maths.linking import Linker
-from insitu.maths.msd import Displacements
 from insitu.maths.rolling import Baseline
+from insitu.maths.video.linking import Linker
+from insitu.maths.video.msd import Displacements
 from insitu.maths.watch import at_least, quantity
 from insitu.types import Measurement, Verdict
 

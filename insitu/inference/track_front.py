@@ -14,7 +14,7 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.inference.track_clock import Clock, micrometres
-from insitu.maths.front import robust_line
+from insitu.maths.video.front import robust_line
 from insitu.maths.watch import at_least, quantity
 from insitu.types import Measurement, Verdict
 

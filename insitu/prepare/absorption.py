@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.edges import edge_of
-from insitu.maths.xafs_channels import (
+from insitu.maths.absorption.channels import (
     Channels,
     Way,
     choose,
@@ -26,9 +25,10 @@ from insitu.maths.xafs_channels import (
     ways,
     without_dead,
 )
-from insitu.maths.xafs_edge import find_e0
-from insitu.maths.xafs_foil import corrected, foil_shift
-from insitu.maths.xafs_spectrum import NotMeasurable
+from insitu.maths.absorption.edge import find_e0
+from insitu.maths.absorption.edges import edge_of
+from insitu.maths.absorption.foil import corrected, foil_shift
+from insitu.maths.absorption.spectrum import NotMeasurable
 from insitu.types import Axis, Feature, Frame, References
 
 ROLES = ("i0", "itrans", "irefer", "ifluor", "mu")

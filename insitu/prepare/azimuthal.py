@@ -3,7 +3,7 @@
 The geometry is the detector file's (`[geometry]`: poni, flip, mask, dark, flat, polarisation, solid angle); a frame
 with the role dark or flat replaces the file's. What does not count in a frame (below `low`, at or above the detector's
 saturation, the marks of integer types, NaN, the frame's own mask) is left out of sums and normalisation of that frame.
-`insitu.maths.azimuthal` has the formulas; results agree with pyFAI's integrate1d.
+`insitu.maths.diffraction.azimuthal` has the formulas; results agree with pyFAI's integrate1d.
 """
 
 import math
@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from insitu.errors import ConfigError
-from insitu.maths.azimuthal import Cut
-from insitu.maths.geometry import read_setting
-from insitu.maths.pixels import UNITS
-from insitu.maths.raw_image import RawImage
+from insitu.maths.diffraction.azimuthal import Cut
+from insitu.maths.diffraction.geometry import read_setting
+from insitu.maths.diffraction.pixels import UNITS
+from insitu.maths.diffraction.raw_image import RawImage
 from insitu.types import Axis, Detector, Feature, Frame, References
 
 

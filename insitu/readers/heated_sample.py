@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insitu.maths.phases import phases
-from insitu.maths.powder import Lines, Width, displacement_shift, powder_lines, profile
-from insitu.maths.profiles import caglioti
+from insitu.maths.diffraction.phases import phases
+from insitu.maths.diffraction.powder import Lines, Width, displacement_shift, powder_lines, profile
+from insitu.maths.peaks.profiles import caglioti
 
 NODE_K = 1.0
 """Distance of the temperatures at which patterns are computed exactly."""
@@ -60,7 +60,8 @@ class Truth:
 class HeatedSample:
     """A powder whose expected pattern is asked for at one temperature after another.
 
-    `sample`: a key of `insitu.maths.phases.SAMPLES`; `two_theta` `(n,)` deg; `wavelength` angstrom; `transition` K.
+    `sample`: a key of `insitu.maths.diffraction.phases.SAMPLES`; `two_theta` `(n,)` deg; `wavelength` angstrom;
+    `transition` K.
     """
 
     def __init__(self, sample: str, two_theta: np.ndarray, wavelength: float, transition: float, width: Width) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from insitu import units
-from insitu.maths.poni import read_poni
+from insitu.maths.diffraction.poni import read_poni
 from insitu.readers.image_headers import UNITS
 from insitu.types import Detector, Feature
 

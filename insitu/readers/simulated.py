@@ -5,9 +5,9 @@ settings, the seed, the source's name and `i`, so that two runs agree byte for b
 
     counts(2 theta) ~ Poisson((t/t0) (beam (Bragg(T) + background) + dark)),    T = T_start + i step
 
-Bragg(T) sums pseudo-Voigt lines of Caglioti width over the phases of the sample (`insitu.maths.powder`), scaled so
-that the strongest point of the first pattern is `peak_counts` at the exposure t0 first set. `Diffractometer.truth(i)`
-tells the true answers. A rule may change `exposure_s` and `temperature_step` of later frames (`adapt`).
+Bragg(T) sums pseudo-Voigt lines of Caglioti width over the phases of the sample (`insitu.maths.diffraction.powder`),
+scaled so that the strongest point of the first pattern is `peak_counts` at the exposure t0 first set.
+`Diffractometer.truth(i)` tells the true answers. `adapt` may change `exposure_s` and `temperature_step` later.
 
 Default: barium titanate heated from 320 K through its transition (393 K, frame 183) to 450 K, where it stays.
 """
@@ -22,8 +22,8 @@ import numpy as np
 
 from insitu.errors import ActionRefusedError, ConfigError
 from insitu.maths.aligned import empty
-from insitu.maths.phases import BATIO3_TRANSITION_K, SAMPLES
-from insitu.maths.powder import Width, amorphous_hump, background
+from insitu.maths.diffraction.phases import BATIO3_TRANSITION_K, SAMPLES
+from insitu.maths.diffraction.powder import Width, amorphous_hump, background
 from insitu.readers.faults import KINDS, active, arrival_order, parse_fault, source_number
 from insitu.readers.heated_sample import Geometry, HeatedSample, Truth
 from insitu.readers.simulated_settings import Settings, angles, counter_top, first_time_ns, positive, wavelength_of

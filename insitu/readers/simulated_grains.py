@@ -1,8 +1,9 @@
 """Simulated grain growth: micrographs of a polycrystal that coarsens.
 
 SIMULATED, NOT MEASURED: every arrival carries the label `simulated = "true"`. The grains are those of the Potts model
-(`insitu.maths.grains_potts`): mean area grows linearly in time, small grains vanish. Frame `i` depends on the settings
-and the seed only. A grain has a grey level of its own, walls are dark lines; `Grains.truth(i)` tells the true answers.
+(`insitu.maths.video.grains_potts`): mean area grows linearly in time, small grains vanish. Frame `i` depends on the
+settings and the seed only. A grain has a grey level of its own, walls are dark lines; `Grains.truth(i)` tells the true
+answers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.grains_potts import CHANCE, sweep, voronoi
+from insitu.maths.video.grains_potts import CHANCE, sweep, voronoi
 from insitu.readers.faults import KINDS, active, arrival_order, source_number
 from insitu.readers.simulated_grains_camera import camera_fault, take
 from insitu.readers.simulated_settings import first_time_ns, positive

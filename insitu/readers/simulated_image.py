@@ -5,9 +5,9 @@ settings, the seed, the source's name and `i`, so that two runs agree byte for b
 
     counts(pixel) ~ Poisson(t/t0 beam solid_angle polarisation (texture spots Bragg(two theta) + background) + dark)
 
-Bragg sums pseudo-Voigt lines over the phases of the sample (`insitu.maths.powder`, Lorentz factor only), scaled so that
-the brightest point of the first pattern is `peak_counts` at normal incidence. Pixels between modules and dead ones hold
--1 and -2 (the largest number of an unsigned type), hot ones count too much, all clipped at `saturation`.
+Bragg sums pseudo-Voigt lines over the phases of the sample (`insitu.maths.diffraction.powder`, Lorentz factor only),
+scaled so that the brightest point of the first pattern is `peak_counts` at normal incidence. Pixels between modules and
+dead ones hold -1 and -2 (the largest number of an unsigned type), hot ones count too much, all clipped at `saturation`.
 `AreaDetector.truth(i)` tells the true answers, `AreaDetector.poni()` the geometry as pyFAI reads it.
 """
 
@@ -24,9 +24,9 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.maths.aligned import empty
-from insitu.maths.phases import BATIO3_TRANSITION_K, SAMPLES, phases
+from insitu.maths.diffraction.phases import BATIO3_TRANSITION_K, SAMPLES, phases
+from insitu.maths.diffraction.poni import read_poni
 from insitu.maths.poisson import draw
-from insitu.maths.poni import read_poni
 from insitu.readers.faults import KINDS, active, arrival_order, source_number
 from insitu.readers.simulated_image_powder import Look, PowderImage, Ring
 from insitu.readers.simulated_image_settings import flat_detector, gaps, image_fault

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insitu.maths.crystal import bragg_angle
-from insitu.maths.phases import phases
+from insitu.maths.diffraction.crystal import bragg_angle
+from insitu.maths.diffraction.phases import phases
+from insitu.maths.diffraction.powder import Width, amorphous_hump, background, powder_lines, profile
+from insitu.maths.diffraction.rings import FlatDetector, View, polarisation, spots, texture, unstrained, view
 from insitu.maths.poisson import Means, means
-from insitu.maths.powder import Width, amorphous_hump, background, powder_lines, profile
-from insitu.maths.rings import FlatDetector, View, polarisation, spots, texture, unstrained, view
 
 WIDTH = Width(0.0, 0.0, 0.0036, 0.4)
 """0.06 deg everywhere: rings a few pixels wide."""
@@ -52,8 +52,9 @@ class Look(NamedTuple):
 class PowderImage:
     """The expected image of a powder, asked for one `Look` after another.
 
-    `sample`: a key of `insitu.maths.phases.SAMPLES`; `wavelength` angstrom; `transition` K; `peak` counts of the
-    brightest point of the pattern at `temperature` (K), `base` counts of the background at 20 deg; `grains` a ring.
+    `sample`: a key of `insitu.maths.diffraction.phases.SAMPLES`; `wavelength` angstrom; `transition` K; `peak` counts
+    of the brightest point of the pattern at `temperature` (K), `base` counts of the background at 20 deg; `grains` a
+    ring.
     """
 
     def __init__(

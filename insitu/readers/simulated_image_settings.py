@@ -10,8 +10,8 @@ import numpy as np
 
 from insitu import units
 from insitu.errors import ConfigError
-from insitu.maths.poni import read_poni
-from insitu.maths.rings import FlatDetector
+from insitu.maths.diffraction.poni import read_poni
+from insitu.maths.diffraction.rings import FlatDetector
 from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
 from insitu.readers.simulated_settings import positive
 from insitu.types import Detector

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.maths.xas_model import EndMember, MixtureTruth, normalised
-from insitu.maths.xas_model_dichroism import IRON, Film, pair
-from insitu.maths.xas_model_samples import REACTIONS, changed, metal
+from insitu.maths.absorption.model import EndMember, MixtureTruth, normalised
+from insitu.maths.absorption.model_dichroism import IRON, Film, pair
+from insitu.maths.absorption.model_samples import REACTIONS, changed, metal
 from insitu.readers.simulated_xas_beam import Beam, Chambers, scan_counts, yield_counts
 from insitu.readers.simulated_xas_settings import Reaction
 

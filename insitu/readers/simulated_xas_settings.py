@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from insitu.errors import ConfigError
+from insitu.maths.absorption.spectrum import KTOE
 from insitu.maths.aligned import aligned
-from insitu.maths.xafs_spectrum import KTOE
 from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
 from insitu.readers.simulated_settings import positive
 

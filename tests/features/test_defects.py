@@ -8,7 +8,7 @@ from skimage import filters, io, measure
 
 from insitu.errors import ConfigError
 from insitu.features.defects import Defects, shrunk
-from insitu.maths.regions import regions_of
+from insitu.maths.video.regions import regions_of
 from insitu.readers.simulated_precipitates import Precipitates
 from insitu.types import ArrayFeature, Detector, Feature, Frame
 

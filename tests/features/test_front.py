@@ -5,7 +5,7 @@ import pytest
 
 from insitu.errors import ConfigError
 from insitu.features.front import MovingFront
-from insitu.maths.front import robust_line
+from insitu.maths.video.front import robust_line
 from insitu.readers.movie import Movie
 from insitu.types import Arrival
 from tests.movies import framed

@@ -14,7 +14,7 @@ from insitu.features.xafs_quality import Quality
 from insitu.features.xmcd import Xmcd
 from insitu.prepare.absorption import Absorption
 from insitu.types import ArrayFeature, Axis, Feature, Frame
-from tests.maths.xafs_files import simulated
+from tests.maths.absorption.xafs_files import simulated
 from tests.xafs import spectrum
 
 

@@ -7,7 +7,7 @@ from insitu.errors import ConfigError
 from insitu.features.xafs_combination import Combination
 from insitu.features.xafs_edge import EdgeFeatures
 from insitu.features.xafs_standards import read_standards
-from tests.maths.xafs_files import simulated
+from tests.maths.absorption.xafs_files import simulated
 from tests.xafs import computed, prepared, spectrum, value
 
 SHIFTS = {"two": 7118.0, "three": 7122.0, "metal": 7112.0}

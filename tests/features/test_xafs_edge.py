@@ -8,7 +8,7 @@ import pytest
 from insitu.errors import ConfigError
 from insitu.features.xafs_edge import EdgeFeatures
 from insitu.types import ArrayFeature, Feature
-from tests.maths.xafs_files import larch_edges, simulated
+from tests.maths.absorption.xafs_files import larch_edges, simulated
 from tests.xafs import computed, frames, prepared, scan, spectrum, value
 
 EDGE = EdgeFeatures()

@@ -6,7 +6,7 @@ import pytest
 from insitu.errors import ConfigError
 from insitu.features.xafs_exafs import Exafs
 from insitu.types import ArrayFeature, Feature
-from tests.maths.xafs_files import larch_curves, simulated
+from tests.maths.absorption.xafs_files import larch_curves, simulated
 from tests.xafs import computed, prepared, spectrum, value
 
 HERE = Path(__file__).resolve().parent

@@ -6,7 +6,7 @@ import pytest
 from insitu.errors import ConfigError
 from insitu.features.xafs_foil import Foil
 from insitu.types import Feature
-from tests.maths.xafs_files import simulated
+from tests.maths.absorption.xafs_files import simulated
 from tests.xafs import frames, scan, spectrum, value
 
 

@@ -7,7 +7,7 @@ from insitu.errors import ConfigError
 from insitu.features.xafs_quality import Quality
 from insitu.inference.limits import Limits
 from insitu.types import Feature, Measurement
-from tests.maths.xafs_files import simulated
+from tests.maths.absorption.xafs_files import simulated
 from tests.xafs import computed, prepared, scan, spectrum, value
 
 QUALITY = Quality()

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from insitu.errors import ConfigError
 from insitu.features.xrd import Peaks
-from insitu.maths.profiles import pseudo_voigt
+from insitu.maths.peaks.profiles import pseudo_voigt
 from insitu.types import Axis, Frame, Reference
 
 X = np.linspace(20.0, 40.0, 2001)

@@ -7,7 +7,7 @@ import pytest
 
 from insitu.errors import ConfigError
 from insitu.features.xrd_cell import Cell
-from insitu.maths.phases import ceria, corundum
+from insitu.maths.diffraction.phases import ceria, corundum
 from insitu.types import Detector, Feature, Frame
 from tests import decoys, patterns
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from insitu.features.xrd import Peaks
-from insitu.maths.profiles import pseudo_voigt
+from insitu.maths.peaks.profiles import pseudo_voigt
 from insitu.types import Axis, Frame
 
 X = np.linspace(20.0, 40.0, 2001)

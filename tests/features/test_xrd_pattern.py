@@ -4,7 +4,7 @@ import pytest
 from insitu.errors import ConfigError
 from insitu.features.xrd import Peaks
 from insitu.features.xrd_pattern import radiation
-from insitu.maths.profiles import pseudo_voigt
+from insitu.maths.peaks.profiles import pseudo_voigt
 from insitu.types import Axis, Detector, Feature, Frame
 
 X = np.arange(44.0, 47.0, 0.02)

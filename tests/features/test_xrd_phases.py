@@ -6,8 +6,8 @@ import pytest
 
 from insitu.errors import ConfigError
 from insitu.features.xrd_phases import Phases
-from insitu.maths.phases import ROOM_K, batio3_tetragonal, ceria, corundum, phases, rutile, silicon
-from insitu.maths.reference_pattern import from_structure
+from insitu.maths.diffraction.phases import ROOM_K, batio3_tetragonal, ceria, corundum, phases, rutile, silicon
+from insitu.maths.diffraction.reference_pattern import from_structure
 from insitu.types import Axis, Detector, Feature
 from tests import decoys, patterns
 
@@ -206,7 +206,7 @@ def test_the_wavelength_is_that_of_recipe_frame_or_detector(standards: Phases) -
 
 @pytest.mark.parametrize("wavelength", [0.1, 0.4066, 0.7093, 2.2897])
 def test_any_wavelength_serves(standards: Phases, wavelength: float) -> None:
-    from insitu.maths.powder import Width, powder_lines, profile
+    from insitu.maths.diffraction.powder import Width, powder_lines, profile
 
     x = np.linspace(3.0, 12.0, 4000) if wavelength < 0.2 else np.linspace(5.0, 30.0, 4000) * wavelength / 0.5
     x = x[x < 150.0]
@@ -305,9 +305,9 @@ def test_names_come_from_files_and_differ(tmp_path: Path) -> None:
 )
 def test_each_published_structure_is_found_and_alone(crowd: Phases, name: str) -> None:
     """Patterns made of the candidates' own lines, lattice 0.2 % larger, zero off by 0.02 deg."""
-    from insitu.maths.observed import LineWidth
-    from insitu.maths.phase_fit import Beam, pattern, start
-    from insitu.maths.reference_pattern import lines_within
+    from insitu.maths.diffraction.observed import LineWidth
+    from insitu.maths.diffraction.phase_fit import Beam, pattern, start
+    from insitu.maths.diffraction.reference_pattern import lines_within
 
     x, beam = np.arange(15.0, 100.0, 0.02), Beam(patterns.CU_K_ALPHA1)
     phase = next(p for p in crowd.phases if p.name == name)

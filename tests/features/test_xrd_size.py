@@ -5,10 +5,10 @@ import pytest
 
 from insitu.errors import ConfigError
 from insitu.features.xrd_size import SizeStrain
-from insitu.maths.phases import ROOM_K, ceria
-from insitu.maths.powder import powder_lines
-from insitu.maths.profiles import caglioti, pseudo_voigt
-from insitu.maths.size_strain import joined, parts
+from insitu.maths.diffraction.phases import ROOM_K, ceria
+from insitu.maths.diffraction.powder import powder_lines
+from insitu.maths.diffraction.size_strain import joined, parts
+from insitu.maths.peaks.profiles import caglioti, pseudo_voigt
 from insitu.types import Frame, Reference
 from tests import patterns
 

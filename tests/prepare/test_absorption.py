@@ -8,7 +8,7 @@ from insitu.errors import ConfigError
 from insitu.features.xafs_edge import EdgeFeatures
 from insitu.prepare.absorption import Absorption
 from insitu.types import Axis, Feature
-from tests.maths.xafs_files import simulated
+from tests.maths.absorption.xafs_files import simulated
 from tests.xafs import frames, prepared, scan, spectrum, value
 
 EDGE = EdgeFeatures()

@@ -5,7 +5,7 @@ import pytest
 
 from insitu.errors import ConfigError
 from insitu.features.xrd import Peaks
-from insitu.maths.profiles import pseudo_voigt
+from insitu.maths.peaks.profiles import pseudo_voigt
 from insitu.prepare.axes import ToD, ToQ, d_of, q_of
 from insitu.types import Axis, Feature, Frame
 

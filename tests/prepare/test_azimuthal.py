@@ -8,7 +8,7 @@ import pyFAI
 import pytest
 
 from insitu.errors import ConfigError
-from insitu.maths.fit_peak import fit_peak
+from insitu.maths.peaks.fit_peak import fit_peak
 from insitu.prepare.azimuthal import Azimuthal
 from insitu.types import Detector, Feature, Frame, Geometry, Reference
 from tests import ceo2

@@ -3,7 +3,7 @@ import pytest
 
 from insitu.errors import ConfigError
 from insitu.features.xrd import Peaks
-from insitu.maths.profiles import pseudo_voigt
+from insitu.maths.peaks.profiles import pseudo_voigt
 from insitu.prepare.baseline import Baseline
 from insitu.types import Axis, Frame
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from insitu.maths.phases import phases
-from insitu.maths.powder import Width, powder_lines, profile
+from insitu.maths.diffraction.phases import phases
+from insitu.maths.diffraction.powder import Width, powder_lines, profile
 from insitu.readers import heated_sample
 from insitu.readers.heated_sample import Geometry, HeatedSample
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from insitu.errors import ConfigError
-from insitu.maths.xafs_edge import find_e0
+from insitu.maths.absorption.edge import find_e0
 from insitu.readers.simulated_xas import DARK_COUNTS, XasBeamline
 from insitu.testing import ReaderContract
 from insitu.types import Arrival, Detector, Feature, Reader

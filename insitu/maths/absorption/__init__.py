@@ -1,0 +1,1 @@
+"""X-ray absorption: edges, normalisation, background, Fourier transform, dichroism, and a model of them."""

@@ -1,0 +1,1 @@
+"""Powder diffraction: geometry, integration, cells, phases."""

@@ -1,0 +1,1 @@
+"""Machines and lines: statistics of channels, vibration, change, clocks of several sources."""

@@ -1,0 +1,1 @@
+"""Magnetic materials: hysteresis loops, Barkhausen noise, permeability, core loss, and models of them."""

@@ -1,0 +1,1 @@
+"""Peaks: found, fitted one by one or in batches, described without a fit."""

@@ -1,0 +1,1 @@
+"""Images and tracks: location, segmentation, registration, linking, statistics of regions."""
