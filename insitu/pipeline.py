@@ -124,6 +124,7 @@ class Pipeline:
             source_seq=frame.source_seq,
             role=frame.role,
             complete=frame.complete,
+            provisional=frame.provisional,
             points=None if frame.complete else frame.data.shape[-1],
             features=features,
             arrays=arrays,

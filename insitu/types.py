@@ -102,6 +102,8 @@ class Arrival:
     `data` has one name in `dims` per dimension; `unit` is one text, or one per channel where `dims[0]` is "channel".
     `sigma` (same shape, standard uncertainty, unit of data) and `mask` (same shape, True = ignore) where known.
     `axes`: {dimension: Axis}. `context`: numbers, `labels`: texts, both frozen at arrival.
+    `complete`: False for the points so far of a scan along the last dimension, in the order in which they were taken.
+    `provisional`: that scan goes on, and what comes next holds the same points and more; it takes an `n` but no row.
     """
 
     source: str
@@ -121,6 +123,7 @@ class Arrival:
     role: Role = "sample"
     source_run_uid: str = ""
     complete: bool = True
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -161,7 +164,8 @@ References = Mapping[str, Reference]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measurement:
-    """What `measure` gave for one frame. `references` are the digests used; `faults` are errors of ours."""
+    """What `measure` gave for one frame. `references` are the digests used; `faults` are errors of ours. `points`: how
+    many points of a scan there were, where it was not complete."""
 
     source: str
     seq: int
@@ -170,6 +174,7 @@ class Measurement:
     source_seq: int | None = None
     role: Role = "sample"
     complete: bool = True
+    provisional: bool = False
     points: int | None = None
     features: Mapping[str, Feature] = field(default_factory=dict)
     arrays: Mapping[str, ArrayFeature] = field(default_factory=dict)

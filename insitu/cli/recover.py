@@ -47,5 +47,8 @@ def told(report: Mapping[str, Any]) -> str:
         parts.append(f"{size(report['cut_bytes'])} that were never acknowledged were cut")
     if report.get("skipped"):
         parts.append(f"{report['skipped']:,} frames had not been judged (`insitu reanalyse {uid}` measures them)")
+    if report.get("unfinished"):
+        scans = ", ".join(f"{s['source']}/{s['seq']} ({s['points']} points)" for s in report["unfinished"])
+        parts.append(f"scans without an end are kept in the ledger: {scans}")
     balance = "" if report.get("balanced", True) else " The counts do NOT balance: see `insitu verify`."
     return f"{'; '.join(parts)}. It is sealed as {report['ended']}.{balance}"

@@ -100,7 +100,7 @@ def collect(
         raise UsageError(f"no frame carries {against!r}", where=str(run.path), expected=f"one of {known}")
     chosen = [entries[i] for i in _thin(len(entries), MOST_FRAMES)]
     drawn = waterfall(run, raw, source, [body["seq"] for body in chosen], key=array)
-    records = [r for r in run.records() if r["source"] == source and r.get("complete", True) and place(r) is not None]
+    records = [r for r in run.records() if r["source"] == source and not r.get("provisional") and place(r) is not None]
     records.sort(key=place)
     opened, sealed = run.open_body(), run.seal_body() or {}
     return Series(

@@ -13,6 +13,7 @@ from typing import Literal
 
 from insitu.errors import ConfigError, SourceError
 from insitu.readers.follow import State, follow
+from insitu.readers.growth import Grown, grow
 from insitu.readers.header import zone
 from insitu.readers.series import Found, by_time, find, fits, natural_key, read_whole
 
@@ -108,9 +109,7 @@ class FileSeries:
             yield read_whole(path)
 
     def _followed(self) -> Generator[Found | None]:
-        folder, pattern = Path(self.path).expanduser(), self.pattern
-        if not folder.is_dir() and glob.has_magic(folder.name):
-            folder, pattern = folder.parent, pattern or folder.name
+        folder, pattern = self._folder()
         return follow(
             folder,
             lambda name: fits(name, pattern) and self.candidate(name),
@@ -121,6 +120,28 @@ class FileSeries:
             sentinel=self.sentinel,
             changed=self.changed,
         )
+
+    def growing(self, quiet: float) -> Generator[Grown | None]:
+        """Files that are written point by point, as they grow (`insitu.readers.growth`)."""
+        self.changed = []
+        folder, pattern = self._folder()
+        if not folder.is_dir():
+            raise SourceError("there is no such folder", where=str(folder), remedy="Make it before the run starts")
+        return grow(
+            folder,
+            lambda name: fits(name, pattern) and self.candidate(name),
+            quiet=quiet,
+            idle=self.idle,
+            settle=self.settle,
+            sentinel=self.sentinel,
+        )
+
+    def _folder(self) -> tuple[Path, str]:
+        """The folder that is followed, and which of its names count."""
+        folder, pattern = Path(self.path).expanduser(), self.pattern
+        if not folder.is_dir() and glob.has_magic(folder.name):
+            folder, pattern = folder.parent, pattern or folder.name
+        return folder, pattern
 
     def _ordered(self, files: list[Path]) -> list[Path]:
         files = sorted(files, key=natural_key)

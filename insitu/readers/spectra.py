@@ -11,8 +11,9 @@ in the label `channels`, in order. Nothing is computed here but the energy itsel
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from insitu.readers import athena, xafs_columns, xdi
 from insitu.readers.file_series import FileSeries, Order
 from insitu.readers.follow import State
 from insitu.readers.formats import KNOWN_OTHER
+from insitu.readers.growth import Grown, whole_lines
 from insitu.readers.header import SECOND
 from insitu.readers.pattern import Truncated
 from insitu.readers.series import Found, read_whole
@@ -37,6 +39,14 @@ Decoder = Callable[[bytes, How], list[Spectrum]]
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """The file that is growing, and when it was first seen: where its header has no time, that is the scan's."""
+
+    name: str = ""
+    first_ns: int = 0
+
+
 class Spectra:
     """A reader of absorption spectra.
 
@@ -45,8 +55,10 @@ class Spectra:
     `count` spectra are there, or a file named `sentinel` is; a file is read when it has not changed for `settle` s.
     `timezone`: of header times (default: the detector's). `columns`: {channel: number from 1, or title}, where a file
     does not say, or says wrongly: `{ energy = 1, i0 = 3, itrans = 4 }`. `d_spacing` of the monochromator, where the
-    axis is an angle. After a reading, `skipped` names files that were no spectra, `warnings` what could be borne.
-    """
+    axis is an angle. `grow`: following, files are written point by point: what there is of a scan is given as a
+    provisional frame each time, points in the order in which they were taken; the scan is over when nothing has been
+    written for so long, or the next file has begun. After a reading, `skipped` names files that were no spectra,
+    `warnings` what could be borne. """
 
     labels = (
         "file", "channels", "element", "edge", "sample", "composition", "facility", "beamline", "monochromator",
@@ -64,11 +76,14 @@ class Spectra:
         count: int | None = None,
         sentinel: str = "",
         settle: Annotated[float, "s"] = 0.5,
+        grow: Annotated[float, "s"] | None = None,
         timezone: str = "",
         columns: dict[str, int | str] | None = None,
         d_spacing: Annotated[float, "angstrom"] | None = None,
         detector: Detector | None = None,
     ) -> None:
+        if grow is not None and not (follow and grow > 0):
+            raise ConfigError("files grow while they are followed", where="grow", expected="follow = true, and a time")
         if d_spacing is not None and not 0.1 < d_spacing < 100:
             raise ConfigError(f"{d_spacing} angstrom is no d-spacing", where="d_spacing", expected="0.1 to 100")
         self._series = FileSeries(
@@ -88,6 +103,7 @@ class Spectra:
         self.count, self.columns = count, dict(columns or {})
         self.source = detector.source if detector else "xas"
         self._d = d_spacing or _calibrated(detector)
+        self._grow, self._scan = grow, _Scan()
         self._axis = np.empty(0)
         self.skipped: list[str] = []
         self.warnings: list[str] = []
@@ -100,16 +116,49 @@ class Spectra:
     def __call__(self) -> Iterator[Arrival | Invalid | None]:
         self.skipped, self.warnings, self._axis, seq = [], [], np.empty(0), 0
         alone = self._series.alone
-        with closing(self._series.files()) as files:
-            for found in files:
-                for item in (None,) if found is None else self._items(found, alone, seq):
-                    yield item
-                    if item is not None:
-                        seq += 1
-                        if seq == self.count:
-                            return
+        with closing(self._read(alone)) as items:
+            for item in items:
+                yield item
+                if item is not None and not (isinstance(item, Arrival) and item.provisional):
+                    seq += 1
+                    if seq == self.count:
+                        return
         if seq == 0:
             raise self._series.nothing("absorption spectrum", FORMATS, self.skipped)
+
+    def _read(self, alone: bool) -> Generator[Arrival | Invalid | None]:
+        """All files in order: whole ones, or those that grow."""
+        seq = 0
+        if self._grow is None:
+            with closing(self._series.files()) as files:
+                for found in files:
+                    for item in (None,) if found is None else self._items(found, alone, seq):
+                        yield item
+                        seq += item is not None
+            return
+        with closing(self._series.growing(self._grow)) as growing:
+            for grown in growing:
+                item = None if grown is None else self._grown(grown, seq)
+                yield item
+                seq += isinstance(item, Invalid) or (isinstance(item, Arrival) and not item.provisional)
+
+    def _grown(self, grown: Grown, seq: int) -> Arrival | Invalid | None:
+        """What there is of a scan: all that can be read of its file. An `Invalid` if that is nothing to the end."""
+        found = whole_lines(grown.found)
+        try:
+            if found.problem:
+                raise FormatError(found.problem, where=found.name, remedy="Check its permissions and its size")
+            spectrum = decoder(found)(found.data, replace(self._how(found.name), as_taken=True))[-1]
+        except FormatError as error:
+            if not grown.over:
+                return None  # its first points are still to come
+            return Invalid(
+                source=self.source, reason=str(error), payload=found.data, name=found.name, source_seq=seq
+            )  # fmt: skip
+        if self._scan.name != found.name:
+            self._scan = _Scan(found.name, found.mtime_ns)
+        arrival = self._arrival(replace(found, mtime_ns=self._scan.first_ns), seq, spectrum, None)
+        return arrival if grown.over else replace(arrival, complete=False, provisional=True)
 
     def _items(self, found: Found, alone: bool, seq: int) -> Iterator[Arrival | Invalid | None]:
         """The spectra of one file; an `Invalid` for one that cannot be read; None for one that is skipped."""

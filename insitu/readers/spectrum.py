@@ -31,12 +31,14 @@ ENERGY_UNITS = {"ev": 1.0, "kev": 1000.0, "": 1.0}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
     """What the reader knows beforehand. `name`: the file, as people know it; `timezone`: of times that do not say;
-    `d_spacing` in angstrom, where the detector file gives it; `columns`: {channel: number from 1, or title}."""
+    `d_spacing` in angstrom, where the detector file gives it; `columns`: {channel: number from 1, or title}.
+    `as_taken`: points stay in the order in which they were measured."""
 
     name: str = "spectrum"
     timezone: str = "UTC"
     d_spacing: float | None = None
     columns: Mapping[str, int | str] = field(default_factory=dict)
+    as_taken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,9 +94,11 @@ def scan_axis(
 
 
 def ordered(
-    x: np.ndarray, values: np.ndarray, where: Callable[[int], str], *, energy: bool
+    x: np.ndarray, values: np.ndarray, where: Callable[[int], str], *, energy: bool, as_taken: bool = False
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Axis (n,) not decreasing, values (channels, n) in its order, and whether the scan ran downwards."""
+    """Axis (n,) not decreasing, values (channels, n) in its order, and whether the scan ran downwards. `as_taken`: both
+    in the order of the rows."""
+    given = x, values
     if x.size < 2:
         raise FormatError(f"the table has {x.size} rows", where=where(0), expected="2 or more")
     if not energy:
@@ -128,6 +132,8 @@ def ordered(
             expected="one scan, upwards or downwards",
             remedy="Cut the file where the second scan begins",
         )
+    if as_taken:
+        return *given, down
     order = np.argsort(x, kind="stable")
     return np.ascontiguousarray(x[order]), np.ascontiguousarray(values[:, order]), down
 

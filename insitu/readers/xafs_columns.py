@@ -74,7 +74,7 @@ def _decode(data: bytes, how: How) -> Spectrum:
         return f"{how.name}:{line_of(data, byte)}"
 
     kept = [i for i in range(found.columns) if i != at]
-    x, values, down = ordered(x, columns[kept], line, energy=dim == "energy")
+    x, values, down = ordered(x, columns[kept], line, energy=dim == "energy", as_taken=how.as_taken)
     spectrum = _told(found.header, how)
     spectrum.context.update(_kek_offsets(found.header, titles))
     if down:

@@ -192,7 +192,7 @@ def _spectrum(data: bytes, head: Head, table: np.ndarray, how: How) -> Spectrum:
     def line(row: int) -> str:
         return f"{how.name}:{line_of(data, row_position(data, head.start, len(table), row))}"
 
-    x, values, down = ordered(x, table[1:], line, energy=dim == "energy")
+    x, values, down = ordered(x, table[1:], line, energy=dim == "energy", as_taken=how.as_taken)
     if down:
         labels["scan_direction"] = "down"
     time_ns, sigma, duration = _times(head, how)

@@ -13,20 +13,26 @@ from insitu.types import Frame, Record
 
 
 def fold(
-    run: StoredRun, pipeline: Pipeline, references: ReferenceFold, left_out: frozenset[int] = frozenset()
+    run: StoredRun,
+    pipeline: Pipeline,
+    references: ReferenceFold,
+    left_out: frozenset[int] = frozenset(),
+    *,
+    growing: bool = False,
 ) -> Iterator[tuple[Frame, Record]]:
     """Every stored frame and the record about it, in order of `n`. `left_out`: frames that were shed or skipped; they
-    are neighbours and references, but are not judged."""
+    are neighbours and references, but are not judged. `growing`: with the provisional frames of scans that went on."""
     rings: dict[str, list[Frame]] = {}
-    for frame in run.frames():
+    for frame in run.frames(growing=growing):
         k = pipeline.before(frame.source)
         ring = rings.setdefault(frame.source, [])
         before = tuple(ring[-k:]) if k else ()
-        if k:
+        if k and not frame.provisional:
             ring.append(frame)
             del ring[:-k]
         refs = references.of(frame.source)
-        references.see(frame)
+        if not frame.provisional:
+            references.see(frame)
         if frame.n not in left_out:
             yield frame, pipeline.step(frame, refs, before)
 
@@ -70,5 +76,5 @@ def rederive(run: StoredRun, setup: Setup) -> Iterator[tuple[int, bytes]]:
                 remedy="`insitu verify` that run; restore it from a backup",
             )
         out = left_out(run)
-        for frame, record in fold(source, setup.pipeline(), reference_fold(setup), out):
+        for frame, record in fold(source, setup.pipeline(), reference_fold(setup), out, growing=source is run):
             yield frame.n, canonical(record_body(record))

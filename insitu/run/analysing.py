@@ -33,7 +33,8 @@ class _Waiting(NamedTuple):
 
 
 def _left(frame: Frame, why: str) -> dict[str, Any]:
-    return {"n": frame.n, "source": frame.source, "seq": frame.seq, "reason": why}
+    body = {"n": frame.n, "source": frame.source, "seq": frame.seq, "reason": why}
+    return {**body, "provisional": True} if frame.provisional else body
 
 
 class Analysing(threading.Thread):
@@ -116,7 +117,7 @@ class Analysing(threading.Thread):
         reason = self._too_late(item)
         before = self._neighbours(frame)
         refs = self.references.of(frame.source)
-        entries = self.references.see(frame)
+        entries = [] if frame.provisional else self.references.see(frame)
         if reason is not None:
             for body in entries:
                 self.shared.log("reference", body, frame.n)
@@ -150,7 +151,8 @@ class Analysing(threading.Thread):
             return ()
         ring = self._before.setdefault(frame.source, deque(maxlen=k))
         before = tuple(ring)
-        ring.append(frame)
+        if not frame.provisional:
+            ring.append(frame)
         return before
 
     def _leave(self, kind: str, why: str, frame: Frame) -> None:

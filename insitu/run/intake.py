@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from insitu.config import Acquire
 from insitu.errors import InsituError, SourceError
 from insitu.run.normal import Normal, Unfit, invalid, plain_invalid
 from insitu.run.shared import Gap, Quarantined, Shared, Unstored, now
+from insitu.store.growing import extends, points_of
 from insitu.store.segments import Segmenter, SourceSpec, frame_arrays
 from insitu.store.sequence import Placement, Sequencer
 from insitu.types import Arrival, Detector, Invalid, Reader
@@ -19,6 +21,16 @@ ENCODE_IN_POOL = 256 * 1024
 """Frames of at least this many bytes are hashed and compressed on the pool; smaller ones by the store thread."""
 OVERHEAD = 8192
 """Bytes of credit for what surrounds the data of an arrival: small frames fill the memory too."""
+
+
+@dataclass(slots=True)
+class Scan:
+    """A scan that goes on: the row that is kept for it, its points so far, and how many of them are in the log."""
+
+    seq: int
+    last: Arrival
+    refill: bool
+    logged: int = 0
 
 
 class Intake(threading.Thread):
@@ -43,6 +55,8 @@ class Intake(threading.Thread):
         )
         self._shape_told = False
         self._normal = Normal(detector)
+        self._scan: Scan | None = None
+        self._held: list[Invalid] = []
         self.received = 0
 
     def run(self) -> None:
@@ -68,8 +82,9 @@ class Intake(threading.Thread):
                 if item is None:
                     continue
                 self.received += 1
-                self._invalid(item) if isinstance(item, Invalid) else self._arrival(item)
+                self._refuse(item) if isinstance(item, Invalid) else self._arrival(item)
         finally:
+            self._cut_short()
             close = getattr(arrivals, "close", None)
             if close is not None:
                 close()
@@ -89,6 +104,10 @@ class Intake(threading.Thread):
         whatever it costs."""
         nbytes = min(nbytes + OVERHEAD, self.shared.credit.limit)
         return nbytes if self.shared.credit.take(nbytes, wait=not self.detector.live) else 0
+
+    def _refuse(self, item: Invalid) -> None:
+        """What came in the middle of a scan waits until the scan has its frame: rows are taken in order."""
+        self._invalid(item) if self._scan is None else self._held.append(item)
 
     def _invalid(self, item: Invalid) -> None:
         item = plain_invalid(item)
@@ -121,25 +140,68 @@ class Intake(threading.Thread):
         try:
             arrival = self._normal(arrival)
         except Unfit as e:
-            self._invalid(invalid(arrival, e, self.detector.source))
+            self._refuse(invalid(arrival, e, self.detector.source))
             return
         nbytes = OVERHEAD + sum(a.nbytes for a in frame_arrays(arrival, self._varying).values())
         self._check(arrival, nbytes)
-        placement = self._place(arrival.source_seq)
-        if placement.seq is None:
-            self._without_row(placement, arrival, nbytes)
-            return
-        if not self.shared.credit.take(nbytes, wait=not self.detector.live):
-            if not self.shared.stopping.is_set() or self.detector.live:
+        if self._scan is not None and not extends(arrival, self._scan.last):
+            self._cut_short()
+        if arrival.provisional:
+            self._grow(arrival, nbytes, received)
+        else:
+            scan = self._scan
+            placement = Placement("frame", scan.seq, refill=scan.refill) if scan else self._place(arrival.source_seq)
+            self._scan = None
+            if placement.seq is None:
+                self._without_row(placement, arrival, nbytes)
+            elif self.shared.credit.take(nbytes, wait=not self.detector.live):
+                self._keep(arrival, placement.seq, nbytes, received, refill=placement.refill)
+            elif not self.shared.stopping.is_set() or self.detector.live:
                 self._dropped(placement, arrival)
-            return
-        segment = self._segmenter.assign(arrival, placement.seq, refill=placement.refill)
+            self._release()
+
+    def _grow(self, arrival: Arrival, nbytes: int, received: tuple[int, int]) -> None:
+        """Points of a scan that goes on. Without credit they are only remembered: the next ones hold them too."""
+        arrival = replace(arrival, complete=False)
+        if self._scan is None:
+            placement = self._place(arrival.source_seq)
+            if placement.seq is None:
+                self._without_row(placement, arrival, nbytes)
+                return
+            self._scan = Scan(placement.seq, arrival, placement.refill)
+        scan = self._scan
+        scan.last = arrival
+        if points_of(arrival) > scan.logged and self.shared.credit.take(nbytes, wait=False):
+            self.shared.stamp_growing(arrival, scan.seq, received, scan.logged, nbytes)
+            scan.logged = points_of(arrival)
+
+    def _cut_short(self) -> None:
+        """The scan that was going on has no end: its points are kept as a frame that is marked incomplete."""
+        scan, self._scan = self._scan, None
+        if scan is not None:
+            arrival = replace(scan.last, provisional=False)
+            nbytes = OVERHEAD + sum(a.nbytes for a in frame_arrays(arrival, self._varying).values())
+            nbytes = nbytes if self.shared.credit.take(nbytes, wait=False) else 0  # kept whatever it costs
+            self._keep(arrival, scan.seq, nbytes, now(), refill=scan.refill)
+        self._release()
+
+    def _release(self) -> None:
+        """What was held back while a scan went on."""
+        held, self._held = self._held, []
+        for item in held:
+            self._invalid(item)
+
+    def _keep(
+        self, arrival: Arrival, seq: int, nbytes: int, received: tuple[int, int], *, refill: bool = False
+    ) -> None:
+        """A frame with its row and its credit, on its way to the store and to the analysis."""
+        segment = self._segmenter.assign(arrival, seq, refill=refill)
         if segment is None:
             reason = "it came out of order and is of another kind than the frames around its place"
             self.shared.to_store.put(Quarantined("late", arrival, reason, None, nbytes))
             return
         encoded = self._pool.submit(self._encode, arrival) if nbytes >= ENCODE_IN_POOL else None
-        self.shared.stamp(arrival, placement.seq, received, (segment, placement.refill, nbytes, encoded))
+        self.shared.stamp(arrival, seq, received, (segment, refill, nbytes, encoded))
 
     def _check(self, arrival: Arrival, nbytes: int) -> None:
         if nbytes > self.shared.credit.limit:

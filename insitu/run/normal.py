@@ -49,6 +49,8 @@ class Normal:
             raise Unfit(problem)
         if len(a.dims) != data.ndim:
             raise Unfit(f"its shape is {list(data.shape)}, but its dims are {list(a.dims)}")
+        if a.provisional and not data.ndim:
+            raise Unfit("it is a single value: the points of a scan run along the last dimension")
         if a.role not in get_args(Role) or a.clock not in get_args(Clock):
             raise Unfit(f"role {a.role!r} or clock {a.clock!r} is none that is known")
         if bad := [k for k, f in a.context.items() if not isinstance(f, Feature)]:

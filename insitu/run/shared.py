@@ -24,6 +24,14 @@ class Queued(NamedTuple):
     encoded: "Any | None"
 
 
+class Growing(NamedTuple):
+    """The points so far of a scan that goes on, on their way to the log: those from `since` on are new."""
+
+    frame: Frame
+    since: int
+    nbytes: int
+
+
 class Gap(NamedTuple):
     source: str
     first: int
@@ -62,7 +70,7 @@ class Logged(NamedTuple):
     body: Mapping[str, Any]
 
 
-ToStore = Queued | Gap | Unstored | Quarantined | Logged | Pending | None
+ToStore = Queued | Growing | Gap | Unstored | Quarantined | Logged | Pending | None
 """What the store thread is handed; None ends it."""
 
 
@@ -125,6 +133,14 @@ class Shared:
         """Put an entry into the log with the next commit."""
         self.to_store.put(Logged(kind, n, body))
 
+    def stamp_growing(self, arrival: Arrival, seq: int, now: tuple[int, int], since: int, nbytes: int) -> None:
+        """Give a provisional arrival its `n`, and hand it to log and analysis."""
+        with self.order:
+            frame = frame_of(arrival, seq, self.next_n)
+            self.next_n += 1
+            self.to_store.put(Growing(frame, since, nbytes))
+            self.to_analysis.put(Arrived(frame, *now))
+
     def stamp(self, arrival: Arrival, seq: int, now: tuple[int, int], queued: tuple[int, bool, int, Any]) -> None:
         """Give an arrival its `n` and hand the frame to store and analysis, in one order for all sources."""
         segment, refill, nbytes, encoded = queued
@@ -155,6 +171,7 @@ def frame_of(a: Arrival, seq: int, n: int) -> Frame:
         role=a.role,
         source_run_uid=a.source_run_uid,
         complete=a.complete,
+        provisional=a.provisional,
         seq=seq,
         n=n,
     )

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from queue import Empty
 
 from insitu.errors import InsituError, StorageError
-from insitu.run.shared import Gap, Logged, Quarantined, Queued, Shared, ToStore, Unstored
+from insitu.run.shared import Gap, Growing, Logged, Quarantined, Queued, Shared, ToStore, Unstored
 from insitu.store.segments import Encoded
 from insitu.store.writer import Pending, RunWriter
 
@@ -107,6 +107,9 @@ class Storing(threading.Thread):
         if isinstance(item, Queued):
             encoded = self._encoded.popleft() if item.encoded is None else item.encoded.result()
             w.add_frame(item.frame, encoded, item.segment, refill=item.refill)
+            self._owed[item.frame.n] = (item.nbytes, 2)
+        elif isinstance(item, Growing):
+            w.add_growing(item.frame, item.since)
             self._owed[item.frame.n] = (item.nbytes, 2)
         elif isinstance(item, Pending):
             w.add_record(item)

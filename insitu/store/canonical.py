@@ -164,6 +164,8 @@ def record_body(record: Record) -> dict[str, Any]:
     if not m.complete:
         body["complete"] = False
         body["k"] = m.points
+    if m.provisional:
+        body["provisional"] = True
     return body
 
 

@@ -34,8 +34,8 @@ CREATE INDEX log_by_kind ON log (kind, n);
 
 KINDS = frozenset(
     {
-        "open", "segment", "frame", "invalid", "late", "duplicate", "dropped", "gap", "reference", "record", "shed",
-        "skipped", "action", "operator", "event", "fault", "recovered", "seal",
+        "open", "segment", "frame", "provisional", "invalid", "late", "duplicate", "dropped", "gap", "reference",
+        "record", "shed", "skipped", "action", "operator", "event", "fault", "recovered", "seal",
     }
 )  # fmt: skip
 

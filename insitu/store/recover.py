@@ -15,6 +15,7 @@ from insitu.errors import StorageError
 from insitu.store.columns import STATES, FrameColumns
 from insitu.store.files import Disk
 from insitu.store.frames import Place, rebuild
+from insitu.store.growing import points_of
 from insitu.store.ledger import Ledger, add_body
 from insitu.store.lock import Lock, is_locked
 from insitu.store.outbox import Egress, account, pack, spool, stop_document
@@ -79,6 +80,7 @@ def _close(folder: Path, disk: Disk, recount: Recount | None) -> dict[str, Any]:
         cut, strays = _rebuild(run, disk)
         tally = run.tally()
         without = list(_without_record(run))
+        unfinished = [{"source": f.source, "seq": f.seq, "points": points_of(f)} for f in run.unfinished()]
         egress, stop = account(run.connection)
         manifest = _manifest(run, egress, tally, recount) if egress.run_uid and stop is None else None
     ledger = Ledger(folder / "ledger.db", disk)
@@ -88,6 +90,7 @@ def _close(folder: Path, disk: Disk, recount: Recount | None) -> dict[str, Any]:
         add_body(ledger, "skipped", n, body)
         tally.add("skipped", body)
     found = {"skipped": len(without), "cut_bytes": cut, "removed": removed + strays, "balanced": tally.balanced}
+    found |= {"unfinished": unfinished} if unfinished else {}
     add_body(ledger, "recovered", None, found)
     counts = tally.as_dict()
     reason = "killed; recovered afterwards"

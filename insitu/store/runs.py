@@ -16,6 +16,7 @@ from insitu.store.canonical import feature_from
 from insitu.store.codec import DAMAGED, decode
 from insitu.store.files import storage_error
 from insitu.store.frames import ArraySpec
+from insitu.store.growing import Growing
 from insitu.store.ledger import EVERYTHING, Entry, PlaceRow, RawEntry, broken, connect, entries, raw_entries
 from insitu.store.segments import array_spec, read_axis
 from insitu.store.tally import Tally
@@ -160,15 +161,32 @@ class StoredRun:
         """The frame with arrival number `n`."""
         row = self._db.execute("SELECT body FROM log WHERE kind = 'frame' AND n = ?", (n,)).fetchone()
         if row is None:
-            raise NotFoundError(f"no frame n = {n} is stored in this run", where=str(self.path))
+            found = next((f for f in self.frames(growing=True) if f.n == n), None)
+            if found is None:
+                raise NotFoundError(f"no frame n = {n} is stored in this run", where=str(self.path))
+            return found
         return self._frame(n, orjson.loads(row[0]))
 
-    def frames(self, source: str | None = None, *, after: int = -1) -> Iterator[Frame]:
-        """Frames in order of `n`, those of one source or all."""
-        for e in self.entries("frame"):
+    def frames(self, source: str | None = None, *, after: int = -1, growing: bool = False) -> Iterator[Frame]:
+        """Frames in order of `n`, those of one source or all; `growing`: with the provisional ones."""
+        scans = Growing()
+        for e in self.entries("frame", *(["provisional"] if growing else [])):
             n = cast(int, e.n)
-            if n > after and (source is None or e.body["source"] == source):
-                yield self._frame(n, e.body)
+            if source is not None and e.body["source"] != source:
+                continue
+            provisional = scans.add(n, e.body) if e.kind == "provisional" else None
+            if n > after:
+                yield provisional or self._frame(n, e.body)
+
+    def unfinished(self) -> list[Frame]:
+        """Scans of which points came, and whose frame never did: the process was killed before their end."""
+        scans = Growing()
+        for e in self.entries("frame", "provisional"):
+            if e.kind == "provisional":
+                scans.add(cast(int, e.n), e.body)
+            else:
+                scans.ended(e.body["source"], e.body["seq"])
+        return list(scans.open())
 
     def places(self, n: int) -> list[PlaceRow]:
         """Where the arrays of frame `n` lie."""

@@ -127,7 +127,7 @@ class _Table:
 def _write_records(run: StoredRun, disk: Disk) -> None:
     tables: dict[str, _Table] = {}
     for body in run.records():
-        if body.get("complete", True):
+        if not body.get("provisional"):
             tables.setdefault(body["source"], _Table()).add(body)
     root = run.path / "records.zarr"
     disk.make_folders(root)

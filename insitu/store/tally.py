@@ -52,14 +52,13 @@ class Tally:
             for name in body["sources"]:
                 self.sources.setdefault(name, SourceTally())
         elif kind == "record":
-            if body.get("complete", True):
-                self.analysed += 1
+            self.analysed += 0 if body.get("provisional") else 1
             action = body["decision"]["action"]
             self.decisions[action] = self.decisions.get(action, 0) + 1
         elif kind == "shed":
-            self.shed += 1
+            self.shed += 0 if body.get("provisional") else 1
         elif kind == "skipped":
-            self.skipped += 1
+            self.skipped += 0 if body.get("provisional") else 1
         elif kind in ("frame", "invalid", "dropped", "gap", "duplicate", "late"):
             source = self.sources.get(body["source"])
             if source is None:

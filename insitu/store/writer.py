@@ -18,6 +18,7 @@ from insitu.store.canonical import canonical, digest_bytes, frame_body
 from insitu.store.columns import STATES
 from insitu.store.derived import Derived
 from insitu.store.files import Disk
+from insitu.store.growing import growing_body
 from insitu.store.ledger import Ledger, PlaceRow, add_body
 from insitu.store.outbox import Offer, Outbox, spool
 from insitu.store.segments import Encoded, Segment, Segmenter, SourceSpec, encode_frame, group_metadata
@@ -123,6 +124,11 @@ class RunWriter:
         self._frames.append(frame.n)
         self.entry("frame", frame.n, body)
 
+    def add_growing(self, frame: Frame, since: int) -> None:
+        """The points of a scan that goes on, those from `since` on new: into the log, no row is taken."""
+        self._frames.append(frame.n)
+        self.entry("provisional", frame.n, growing_body(frame, since))
+
     def add_gap(self, source: str, first: int, count: int) -> None:
         """Rows that the instrument numbered and that did not come (yet)."""
         self._reserve(self._sources[source], first + count)
@@ -190,9 +196,10 @@ class RunWriter:
             self._uncounted.append((p.kind, p.body))
             if p.timing:
                 self.ledger.timing(p.n, p.timing)
-            if self.outbox is not None and p.kind == "record":
+            growing = p.body.get("provisional", False)
+            if self.outbox is not None and p.kind == "record" and not growing:
                 self._offer(self.outbox.record(p.body, p.arrays, p.raw_bytes))
-            if p.arrays:
+            if p.arrays and not growing:
                 self.derived.add(p.body["source"], p.body["seq"], p.arrays)
             spoken.append(p.n)
         self.ledger.commit()

@@ -106,8 +106,10 @@ def ways(channels: Channels, names: Sequence[str]) -> list[Way]:
 
 def without_dead(way: Way, values: np.ndarray, names: Sequence[str]) -> Way:
     """The same way, with those elements of a fluorescence detector only that count."""
+    if way.mode != "fluorescence" or len(names) != len(values):
+        return way
     living = tuple(i for i in way.above if alive(values[i]))
-    if way.mode != "fluorescence" or len(living) in (0, len(way.above)) or len(names) != len(values):
+    if len(living) in (0, len(way.above)):
         return way
     dead = ", ".join(names[i] for i in way.above if i not in living)
     told = " + ".join(names[i] for i in living)
@@ -235,11 +237,15 @@ def _follows(energy: np.ndarray, row: np.ndarray) -> bool:
 
 
 def merged(energy: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Strictly increasing energies (m,) and values (..., m): points at one energy become their mean.
+    """Strictly increasing energies (m,) and values (..., m), whatever the order in which they were taken: points at one
+    energy become their mean.
 
     >>> [a.tolist() for a in merged(np.array([1.0, 1.0, 2.0]), np.array([[3.0, 5.0, 7.0]]))]
     [[1.0, 2.0], [[4.0, 7.0]]]
     """
+    if (energy[1:] < energy[:-1]).any():
+        order = np.argsort(energy, kind="stable")
+        energy, values = energy[order], values[..., order]
     first = np.flatnonzero(np.diff(energy, prepend=-np.inf) > 0)
     if first.size == energy.size:
         return energy, values
