@@ -6,8 +6,8 @@ HALT and FINISH end the run; PAUSE is a state; ADAPT goes to the sources that ca
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 from insitu.decisions.guard import Guard
 from insitu.errors import ActionRefusedError
@@ -28,6 +28,21 @@ def _adapt(name: str, adapt: Adapt, params: Mapping[str, Feature]) -> None:
         raise ActionRefusedError(f"{name} failed to adapt: {type(e).__name__}: {e}") from e
 
 
+class Actor(Protocol):
+    """Who carries out what a run in mode `act` decides, besides the run itself: a RunEngine, a PV. Called by the
+    analysis thread; must come back at once. `ActionRefusedError` says that, and why, it was not done."""
+
+    name: str
+
+    def pause(self, reason: str, /) -> None: ...
+
+    def resume(self, reason: str, /) -> None: ...
+
+    def finish(self, reason: str, /) -> None: ...
+
+    def halt(self, reason: str, /) -> None: ...
+
+
 class _Offer(NamedTuple):
     record: Record
     arrived_ns: int
@@ -46,11 +61,12 @@ class Acting:
         after_commit: bool,
         adapters: Mapping[str, Adapt],
         safe_state: Mapping[str, Feature] = {},
+        actors: Sequence[Actor] = (),
     ) -> None:
         self.mode, self.state, self.held = mode, "running", False
         self.last: dict[str, Any] | None = None
         self._guard, self._shared, self._after_commit, self._adapters = guard, shared, after_commit, adapters
-        self._safe_state = dict(safe_state)
+        self._safe_state, self._actors = dict(safe_state), tuple(actors)
         self._waiting: dict[int, _Offer] = {}
         self._lock = threading.Lock()
 
@@ -91,7 +107,8 @@ class Acting:
         if self._resumes(offer.record):
             self.state = "running"
             resumed = next((d for d in offer.record.spoke if d.action is Action.CONTINUE and d.reason), decision)
-            self._log(offer, resumed, to="run", acknowledged=True, why="")
+            to = self._ask("resume", resumed.reason or "no rule asks for the pause any more", m.n)
+            self._log(offer, resumed, to=to, acknowledged=True, why="")
         if decision.action is Action.CONTINUE:
             return
         if decision.action is Action.PAUSE and self.state == "paused":
@@ -115,13 +132,17 @@ class Acting:
 
     def _carry_out(self, decision: Decision, n: int) -> str:
         """Carry it out; who did."""
+        reason, to = f"{decision.rule}: {decision.reason} (frame n = {n})", "run"
         if decision.action is Action.HALT:
+            to = self._ask("halt", reason, n)
             self._make_safe(n)
-            self._shared.stop("halted", f"{decision.rule}: {decision.reason} (frame n = {n})")
+            self._shared.stop("halted", reason)
         elif decision.action is Action.FINISH:
-            self._shared.stop("finished", f"{decision.rule}: {decision.reason} (frame n = {n})")
+            to = self._ask("finish", reason, n)
+            self._shared.stop("finished", reason)
         elif decision.action is Action.PAUSE:
             self.state = "paused"
+            to = self._ask("pause", reason, n)
         else:
             able = dict(self._adapters)
             if not able:
@@ -131,7 +152,19 @@ class Acting:
             for name, adapt in able.items():
                 _adapt(name, adapt, decision.params)
             return ", ".join(sorted(able))
-        return "run"
+        return to
+
+    def _ask(self, what: Literal["pause", "resume", "finish", "halt"], reason: str, n: int) -> str:
+        """Ask all actors; who did it. One that refuses or fails is logged, and keeps nobody else from it."""
+        done = ["run"]
+        for actor in self._actors:
+            try:
+                getattr(actor, what)(reason)
+                done.append(actor.name)
+            except Exception as e:  # noqa: BLE001 - the boundary: what acts outside must not end the analysis
+                why = str(e) if isinstance(e, ActionRefusedError) else f"{type(e).__name__}: {e}"
+                self._shared.log("event", {"what": "not_done", "by": actor.name, "asked": what, "why": why}, n)
+        return ", ".join(done)
 
     def _make_safe(self, n: int) -> None:
         """Offer the recipe's safe state to every source that can adapt, before the run ends."""

@@ -6,7 +6,7 @@ Frames in order of `n` come in; records, decisions and shed entries go out.
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty
@@ -18,9 +18,12 @@ from insitu.pipeline import Pipeline
 from insitu.references import ReferenceFold
 from insitu.run.acting import Acting
 from insitu.run.shared import Arrived, Shared
-from insitu.store.canonical import canonical, record_body
+from insitu.store.canonical import canonical, record_body, text
 from insitu.store.writer import Pending
 from insitu.types import Frame, Measurement, Record
+
+Watcher = Callable[[Record], None]
+"""Is shown every record as soon as it is decided, by the analysis thread: must come back at once."""
 
 BREACH_EVERY_S = 1.0
 FAULTS_LOGGED = 100
@@ -49,10 +52,12 @@ class Analysing(threading.Thread):
         budget: Budget,
         live: Mapping[str, bool],
         on_fault: str,
+        watch: Watcher | None = None,
     ) -> None:
         super().__init__(name="analysis", daemon=True)
         self.pipeline, self.references, self.acting = pipeline, references, acting
         self.shared, self.budget, self.live, self._on_fault = shared, budget, live, on_fault
+        self._watch = watch
         self.last: Record | None = None
         self.breaches = 0
         self._breach_told = 0.0
@@ -177,6 +182,7 @@ class Analysing(threading.Thread):
         decided = time.monotonic_ns()
         self.last = record
         self.acting.decide(record, arrived.at_ns)
+        self._show(record)
         edge_s = (decided - arrived.at_ns) / 1e9
         sense_s = (arrived.wall_ns - arrived.frame.time_ns - arrived.frame.duration_ns) / 1e9
         self.shared.latency["edge"].add(edge_s)
@@ -190,6 +196,16 @@ class Analysing(threading.Thread):
             self._breach(measurement.n, edge_s)
         if record.measurement.faults:
             self._fault(record)
+
+    def _show(self, record: Record) -> None:
+        """To whoever watches the records; one that fails is told of, and sees no more."""
+        if self._watch is not None:
+            try:
+                self._watch(record)
+            except Exception as e:  # noqa: BLE001 - the boundary: who looks on must not end the analysis
+                self._watch = None
+                told = f"what watches the records failed and sees no more: {type(e).__name__}: {e}"
+                self.shared.notes.append(text(told))
 
     def _hand_over(self, record: Record, arrived: Arrived, edge_s: float) -> None:
         n = record.measurement.n
@@ -209,10 +225,10 @@ class Analysing(threading.Thread):
             self.shared.log("event", body, n)
 
     def _fault(self, record: Record) -> None:
-        for text in record.measurement.faults:
-            if text not in self._faults and len(self._faults) < FAULTS_LOGGED:
-                self._faults.add(text)
-                self.shared.log("fault", {"reason": text}, record.measurement.n)
-                self.shared.notes.append(f"fault at frame n = {record.measurement.n}: {text}")
+        for told in record.measurement.faults:
+            if told not in self._faults and len(self._faults) < FAULTS_LOGGED:
+                self._faults.add(told)
+                self.shared.log("fault", {"reason": told}, record.measurement.n)
+                self.shared.notes.append(f"fault at frame n = {record.measurement.n}: {told}")
         if self._on_fault == "halt":
             self.shared.stop("failed", f"on_fault = halt: {record.measurement.faults[0]}")

@@ -1,7 +1,7 @@
 """The threads of one run: built, supervised, stopped in order, sealed."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from insitu.decisions.guard import Guard
 from insitu.errors import InsituError, LedgerBusyError, SourceError, StorageError
 from insitu.references import Declared, ReferenceFold
 from insitu.run import folder as folders
-from insitu.run.acting import Acting
-from insitu.run.analysing import Analysing
+from insitu.run.acting import Acting, Actor
+from insitu.run.analysing import Analysing, Watcher
 from insitu.run.credit import Credit
 from insitu.run.egress import outbox
 from insitu.run.forwarding import Forwarding, required_broker
@@ -64,8 +64,12 @@ class Engine:
         continues: str,
         recovered: list[dict[str, Any]],
         disk: Disk,
+        *,
+        actors: Sequence[Actor] = (),
+        watch: Watcher | None = None,
     ) -> None:
         self.setup, self.mode, self.disk = setup, mode, disk
+        self.actors, self.watch = actors, watch
         self.uid = folders.new_uid()
         self.recovered = tuple(r["uid"] for r in recovered)
         pipeline = setup.pipeline()
@@ -109,9 +113,12 @@ class Engine:
             after_commit=setup.budget.act == "after_commit",
             adapters=adapters,
             safe_state=setup.safe_state,
+            actors=self.actors,
         )
         live = {s.detector.source: s.detector.live for s in setup.sources}
-        self.analysis = Analysing(pipeline, references, self.acting, shared, setup.budget, live, setup.acquire.on_fault)
+        self.analysis = Analysing(
+            pipeline, references, self.acting, shared, setup.budget, live, setup.acquire.on_fault, self.watch
+        )
         self.store = Storing(self.writer, shared, setup.budget.commit_s, self.acting.acknowledged, self.pool)
 
     def run(self, observer: Observer | None) -> Summary:
