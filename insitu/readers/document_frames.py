@@ -1,0 +1,285 @@
+"""Bluesky documents to frames, without sockets, files or clock.
+
+A frame is an array of an event, a row of what a `stream_datum` (or the older `datum`) points at, or a scan that is
+assembled from the numbers of its events. `source_seq` counts frames (or scans) as they came: `seq_num` of the documents
+may repeat after a suspension. Numbers of the same event, and the newest ones of other streams, become the context.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from insitu.readers.assemble import Assembler, Layout, Point
+from insitu.readers.document_values import burst, nanoseconds, numbers, unit_of
+from insitu.readers.spectrum import clean
+from insitu.types import Arrival, Feature, Invalid
+
+Document = Mapping[str, Any]
+MOST_LABEL = 400
+NO_FRAME = np.empty(0)
+
+
+class External(NamedTuple):
+    """A frame whose data lie elsewhere: rows `first` up to `last` of what `resource` points at; `head` is the rest."""
+
+    resource: Document
+    first: int
+    last: int
+    head: Arrival
+
+
+Item = Arrival | Invalid | External
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A descriptor with what the events of its stream tell."""
+
+    descriptor: Document
+    start: Document
+    waiting: deque[External] = field(default_factory=deque)  # rows whose event has still to come
+
+    @property
+    def keys(self) -> Mapping[str, Document]:
+        return self.descriptor["data_keys"]
+
+
+class Frames:
+    """The frames of one source. `data`: the data key of an array; `layout`: of a scan that is assembled (one of both).
+    `labels`: keys of the start document. `dims`: of the array, where the detector file says."""
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        stream: str,
+        data: str,
+        layout: Layout | None,
+        labels: tuple[str, ...],
+        dims: tuple[str, ...],
+    ) -> None:
+        self.source, self.stream, self.data, self.labels, self.dims = source, stream, data, labels, dims
+        self._scan = Assembler(layout, source) if layout else None
+        self._starts: dict[str, Document] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._resources: dict[str, Document] = {}
+        self._datums: dict[str, Document] = {}
+        self._other: dict[str, Feature] = {}
+        self.number = 0
+        self.runs = 0
+        self._take: dict[str, Callable[[Document], Iterator[Item]]] = {
+            "start": self._start, "descriptor": self._descriptor, "event": self._event, "event_page": self._event_page,
+            "stream_resource": self._resource, "resource": self._resource, "stream_datum": self._stream_datum,
+            "datum": self._datum, "datum_page": self._datum_page, "stop": self._stop,
+        }  # fmt: skip
+
+    def __call__(self, name: str, document: Document) -> Iterator[Item]:
+        """What one document gives. An `Invalid` for one that cannot be; never an exception."""
+        take = self._take.get(name)
+        if take is None:
+            return
+        try:
+            yield from take(document)
+        except Exception as e:  # noqa: BLE001 - documents come from outside: whatever is wrong with one is told
+            yield self.invalid(name, document, f"{type(e).__name__}: {e}")
+
+    def end(self) -> Iterator[Item]:
+        """No more documents come: what is left."""
+        for stream in self._streams.values():
+            yield from stream.waiting
+            stream.waiting.clear()
+        yield from self._scanned(complete=False)
+
+    def invalid(self, name: str, document: Document, why: str) -> Invalid:
+        """A document that gives no frame, as bytes, and why."""
+        uid = str(document.get("uid", document.get("datum_id", ""))) if isinstance(document, Mapping) else ""
+        payload = orjson.dumps(
+            [name, document], default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+        )
+        return Invalid(source=self.source, reason=f"{name} {uid}: {why}", payload=payload, name=name)
+
+    def _start(self, document: Document) -> Iterator[Item]:
+        self._starts[document["uid"]] = document
+        yield from ()
+
+    def _descriptor(self, document: Document) -> Iterator[Item]:
+        start = self._starts.get(document["run_start"])
+        if start is None:
+            yield self.invalid("descriptor", document, "its start document has not come")
+            return
+        self._streams[document["uid"]] = _Stream(document, start)
+        if document.get("name", "primary") != self.stream:
+            return
+        wanted = [self.data] if self._scan is None else [self._scan.layout.axis, *self._scan.layout.channels]
+        missing = [key for key in wanted if key not in document["data_keys"]]
+        if missing:
+            there = ", ".join(sorted(document["data_keys"])) or "none"
+            yield self.invalid("descriptor", document, f"it has no data key {missing[0]!r}: there are {there}")
+
+    def _event_page(self, document: Document) -> Iterator[Item]:
+        import event_model
+
+        page: Any = document
+        for event in event_model.unpack_event_page(page):
+            yield from self._event(event)
+
+    def _event(self, event: Document) -> Iterator[Item]:
+        stream = self._streams.get(event["descriptor"])
+        if stream is None:
+            yield self.invalid("event", event, "its descriptor has not come")
+            return
+        if stream.descriptor.get("name", "primary") != self.stream:
+            self._other |= numbers(event, stream.keys)
+            return
+        if self._scan is not None:
+            yield from self._point(event, stream)
+        elif self.data in event["data"]:
+            yield from self._array(event, stream)
+        else:
+            yield from self._with_event(event, stream)
+
+    def _point(self, event: Document, stream: _Stream) -> Iterator[Item]:
+        scan = self._scan
+        assert scan is not None
+        layout, data = scan.layout, event["data"]
+        missing = [key for key in (layout.axis, *layout.channels) if key not in data]
+        if missing:
+            yield self.invalid("event", event, f"it has no value of {missing[0]!r}")
+            return
+        if stream.start["uid"] != self._scanned_run:
+            self._scanned_run = stream.start["uid"]
+            units = [unit_of(stream.keys[key]) for key in layout.channels]
+            left = scan.begin(self._head(event, stream), unit_of(stream.keys[layout.axis]), units)
+            if left is not None:
+                yield left
+        values = tuple(float(data[key]) for key in layout.channels)
+        mine = {layout.axis, *layout.channels}
+        context = {**self._other, **numbers(event, stream.keys, without=mine)}
+        time_ns = nanoseconds(event["timestamps"].get(layout.channels[0], event["time"]))
+        provisional = scan.add(Point(at=float(data[layout.axis]), values=values, time_ns=time_ns, context=context))
+        if provisional is not None:
+            yield provisional
+
+    _scanned_run = ""
+
+    def _scanned(self, *, complete: bool) -> Iterator[Item]:
+        if self._scan is not None and self._scanned_run:
+            self._scanned_run = ""
+            frame = self._scan.end(complete=complete)
+            if frame is not None:
+                yield frame
+
+    def _array(self, event: Document, stream: _Stream) -> Iterator[Item]:
+        value, head = event["data"][self.data], self._head(event, stream)
+        if isinstance(value, str):
+            datum = self._datums.pop(value, None)
+            resource = self._resources.get(datum["resource"]) if datum else None
+            if datum is None or resource is None:
+                yield self.invalid("event", event, f"its datum {value!r} has not come")
+                return
+            first = int(datum["datum_kwargs"].get("point_number", 0))
+            each = int(resource.get("resource_kwargs", {}).get("frame_per_point", 1))
+            yield External(resource, first * each, (first + 1) * each, self._numbered(head, each))
+            return
+        dtype = stream.keys[self.data].get("dtype_numpy")
+        array = np.asarray(value) if isinstance(value, np.ndarray) or not dtype else np.asarray(value, np.dtype(dtype))
+        yield from self.frames(array, self._numbered(head, burst(array.shape)))
+
+    def frames(self, array: np.ndarray, head: Arrival) -> Iterator[Arrival]:
+        """The frames of one event: an array `(frames, y, x)` holds as many as it has rows. `head` has the number of
+        the first."""
+        parts = array if array.ndim == 3 else array[np.newaxis]
+        first = head.source_seq or 0
+        for k, part in enumerate(parts):
+            own = np.array(part)
+            own.flags.writeable = False
+            yield replace(head, data=own, dims=self._dims(own.ndim), source_seq=first + k)
+
+    def _numbered(self, head: Arrival, frames: int) -> Arrival:
+        head = replace(head, source_seq=self.number)
+        self.number += frames
+        return head
+
+    def _dims(self, ndim: int) -> tuple[str, ...]:
+        if len(self.dims) == ndim:
+            return self.dims
+        return {0: (), 1: ("x",), 2: ("y", "x")}.get(ndim, tuple(f"d{k}" for k in range(ndim)))
+
+    def _head(self, event: Document, stream: _Stream) -> Arrival:
+        """All of a frame but its data."""
+        key = stream.keys.get(self.data, {})
+        stamps = event.get("timestamps", {})
+        return Arrival(
+            source=self.source,
+            data=NO_FRAME,
+            dims=("x",),
+            unit=unit_of(key),
+            time_ns=nanoseconds(stamps.get(self.data, event["time"])),
+            clock="ioc",
+            context={**self._other, **numbers(event, stream.keys, without={self.data})},
+            labels=self._labels(stream.start),
+            source_run_uid=str(stream.start["uid"]),
+        )
+
+    def _labels(self, start: Document) -> dict[str, str]:
+        found = {clean(key): start[key] for key in self.labels if start.get(key) not in (None, "")}
+        return {k: v if isinstance(v, str) else repr(v)[:MOST_LABEL] for k, v in found.items()}
+
+    def _resource(self, document: Document) -> Iterator[Item]:
+        self._resources[document["uid"]] = document
+        yield from ()
+
+    def _datum_page(self, document: Document) -> Iterator[Item]:
+        import event_model
+
+        page: Any = document
+        for datum in event_model.unpack_datum_page(page):
+            yield from self._datum(datum)
+
+    def _datum(self, document: Document) -> Iterator[Item]:
+        self._datums[document["datum_id"]] = document
+        yield from ()
+
+    def _stream_datum(self, document: Document) -> Iterator[Item]:
+        resource = self._resources.get(document["stream_resource"])
+        stream = self._streams.get(document["descriptor"])
+        if resource is None or stream is None:
+            lacks = "stream_resource" if resource is None else "descriptor"
+            yield self.invalid("stream_datum", document, f"its {lacks} has not come")
+            return
+        if resource["data_key"] != self.data:
+            return
+        each = burst(stream.keys[self.data].get("shape", ()))
+        nothing = {"time": stream.descriptor.get("time", 0.0), "timestamps": {}, "data": {}}
+        timed = any(not str(key.get("external", "")) for key in stream.keys.values())
+        for index in range(document["indices"]["start"], document["indices"]["stop"]):
+            head = replace(self._head(nothing, stream), clock="arrival")
+            item = External(resource, index * each, (index + 1) * each, self._numbered(head, each))
+            if timed:
+                stream.waiting.append(item)
+            else:
+                yield item
+
+    def _with_event(self, event: Document, stream: _Stream) -> Iterator[Item]:
+        """The event of a row that was pointed at: its time and its numbers are the frame's."""
+        if not stream.waiting:
+            return  # an event without a frame of ours
+        item = stream.waiting.popleft()
+        yield item._replace(head=replace(self._head(event, stream), source_seq=item.head.source_seq))
+
+    def _stop(self, document: Document) -> Iterator[Item]:
+        uid = document["run_start"]
+        if self._starts.pop(uid, None) is None:
+            yield self.invalid("stop", document, "its start document has not come")
+            return
+        for key in [key for key, s in self._streams.items() if s.start["uid"] == uid]:
+            yield from self._streams.pop(key).waiting
+        if self._scanned_run == uid:
+            yield from self._scanned(complete=document.get("exit_status") == "success")
+        self.runs += 1
