@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,25 +58,28 @@ class Day:
 
 
 def rss_mb(pid: int) -> float:
-    """Resident memory of a process in MB; 0 where it has ended."""
+    """Resident memory of a process in MB, without pages of files that are mapped (the seal reads the whole ledger that
+    way); 0 where it has ended."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem"))) * 1024 / 1e6
 
 
-def watched(command: list[str]) -> tuple[list[float], list[float]]:
-    """MB of a process and of its first child, twice a second until it ends."""
+def watched(command: list[str], sealing: Callable[[], bool] = lambda: False) -> list[list[float]]:
+    """MB of a process, of its first child, and of the process while it seals; twice a second until it ends."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     own: list[float] = []
     beside: list[float] = []
+    at_the_end: list[float] = []
     while child.poll() is None:
-        own.append(rss_mb(child.pid))
+        (at_the_end if sealing() else own).append(rss_mb(child.pid))
         for tasks in Path(f"/proc/{child.pid}/task").glob("*/children"):
             beside += [rss_mb(int(pid)) for pid in tasks.read_text().split()]
         time.sleep(0.5)
     assert child.returncode == 0, command
-    return [m for m in own if m], [m for m in beside if m]
+    return [[m for m in seen if m] for seen in (own, beside, at_the_end)]
 
 
 def show(name: str, seen: list[float]) -> None:
@@ -93,16 +96,18 @@ def main(disk: Path, *, quick: bool) -> None:
     broker = Broker(folder / "kafka")
     try:
         beamline = f"b{uuid.uuid4().hex[:8]}"
-        run, forwarder = watched([sys.executable, "-c", RUN, str(frames), broker.bootstrap, beamline, str(folder)])
+        command = [sys.executable, "-c", RUN, str(frames), broker.bootstrap, beamline, str(folder)]
+        run, forwarder, seal = watched(command, lambda: any(folder.glob("runs/*/*/records.zarr")))
         (ledger,) = folder.glob("runs/*/*/ledger.db")
         waiting = Outbox(ledger.parent).last()[0] - read_sent(ledger.parent).oid
         broker.start()
-        drain, _ = watched([sys.executable, "-c", DRAIN, str(ledger.parent)])
+        drain, _, _ = watched([sys.executable, "-c", DRAIN, str(ledger.parent)])
         assert end_offset(broker.bootstrap, f"{beamline}.bluesky.insitu.documents") == waiting > frames
         hours = frames * STEP_NS / 3.6e12
         print(f"\nResident memory over {hours:.1f} h without a broker: {frames} frames at 10 Hz of a simulated clock;"
               f" then {waiting} documents drained (goal: flat)")  # fmt: skip
         show("run", run)
+        print(f"  {'run, while it is sealed':<30} most {max(seal, default=0.0):.1f} MB")
         show("its forwarder, broker away", forwarder)
         show("drain", drain)
     except NoBrokerError as e:

@@ -52,7 +52,8 @@ class _Stream:
 
 class Frames:
     """The frames of one source. `data`: the data key of an array; `layout`: of a scan that is assembled (one of both).
-    `labels`: keys of the start document. `dims`: of the array, where the detector file says."""
+    `labels`: keys of the start document. `dims`, `unit`: of the array, where the
+    detector file says and the documents do not."""
 
     def __init__(
         self,
@@ -63,7 +64,9 @@ class Frames:
         layout: Layout | None,
         labels: tuple[str, ...],
         dims: tuple[str, ...],
+        unit: str,
     ) -> None:
+        self.unit = unit
         self.source, self.stream, self.data, self.labels, self.dims = source, stream, data, labels, dims
         self._scan = Assembler(layout, source) if layout else None
         self._starts: dict[str, Document] = {}
@@ -219,7 +222,7 @@ class Frames:
             source=self.source,
             data=NO_FRAME,
             dims=("x",),
-            unit=unit_of(key),
+            unit=unit_of(key) or self.unit,
             time_ns=nanoseconds(stamps.get(self.data, event["time"])),
             clock="ioc",
             context={**self._other, **numbers(event, stream.keys, without={self.data})},

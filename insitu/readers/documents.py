@@ -11,6 +11,7 @@ import logging
 import queue
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,9 +76,11 @@ class Documents:
             layout=layout,
             labels=self.labels,
             dims=detector.dims if detector else (),
+            unit=detector.unit if detector else "",
         )
         self._queue: Any = _queue(queue)
         self._closed = False
+        self._hand: list[tuple[str, Document]] = []
         self._assets: dict[str, Asset] = {}
 
     def feed(self, name: str, document: Document) -> None:
@@ -86,6 +89,20 @@ class Documents:
             self._queue.put_nowait((name, copy.copy(document)))
         except Exception:  # noqa: BLE001 - whatever it is: the scan is not to notice
             self.dropped += 1
+
+    def waits(self) -> bool:
+        """Whether data were fed that never became a frame."""
+        with self._queue.mutex:
+            names = {name for name, _ in (*self._hand, *self._queue.queue)}
+        return bool(names & {"event", "event_page", "stream_datum"})
+
+    def left(self) -> list[tuple[str, Document]]:
+        """What was fed and never became a frame, because the run had ended: for the reader of the next one."""
+        found, self._hand = self._hand, []
+        with suppress(queue.Empty):
+            while True:
+                found.append(self._queue.get_nowait())
+        return found
 
     def close(self) -> None:
         """No more documents will come: the reader ends when those that wait have been read."""
@@ -116,7 +133,9 @@ class Documents:
             if self.dropped > told:  # events among them, as far as anybody can tell: their numbers are missing
                 self._frames.number += self.dropped - told
                 told = self.dropped
+            self._hand = [(name, document)]  # stays there if the run ends before its frame was taken
             yield from self._document(name, document)
+            self._hand = []
             if self.runs is not None and self._frames.runs >= self.runs:
                 return
 

@@ -104,6 +104,11 @@ class LiveRun:
         """Whether it has not been sealed yet."""
         return self._thread.is_alive()
 
+    def wait_quietly(self, timeout_s: float) -> bool:
+        """Whether it is sealed, after at most so long."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
     def status(self) -> dict[str, Any]:
         """What there is to see now (as an observer is shown)."""
         return self._engine.status()

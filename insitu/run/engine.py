@@ -106,6 +106,7 @@ class Engine:
         ]
         limits = {name: limit for s in setup.sources for name, limit in s.detector.limits.items()}
         adapters = {r.detector.source: getattr(r.reader, "adapt") for r in self.readers if hasattr(r.reader, "adapt")}  # noqa: B009
+        adapters |= {a.name: getattr(a, "adapt") for a in self.actors if hasattr(a, "adapt")}  # noqa: B009
         self.acting = Acting(
             Guard(limits, "act" if self.mode == "act" else "advise"),
             shared,

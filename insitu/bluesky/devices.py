@@ -1,0 +1,118 @@
+"""What the pipeline says, as ophyd signals under stable names.
+
+`decision`, `rule`, `reason`: the last decision; `frame`: the number of the newest frame that was judged; `state` (idle,
+running, paused, held, stopping), `backlog` (frames that wait), `heartbeat` (changes while we live), `suspend` (1 while
+a rule asks for a pause). For each model `<model>_label` and `<model>_score`; for each chosen feature its value, and
+`<feature>_sigma`. What is not there is NaN, or an empty text.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ophyd import Component, Device, Kind, Signal
+from ophyd.device import create_device_from_components
+
+from insitu.config import Setup
+from insitu.errors import ConfigError
+from insitu.types import Record
+
+NAN = float("nan")
+TEXTS = ("decision", "rule", "reason", "state")
+COUNTS = ("frame", "backlog", "heartbeat", "suspend")
+
+
+class Told(Signal):
+    """A signal that only the pipeline sets: its unit and its type are described from the beginning."""
+
+    def __init__(self, *args: Any, unit: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unit = unit
+
+    def put(self, value: Any, *args: Any, told: bool = False, **kwargs: Any) -> None:  # type: ignore[override]
+        """Refused, except from the pipeline."""
+        if not told:
+            raise PermissionError(f"{self.name} is what the pipeline says: it cannot be set")
+        super().put(value, *args, **kwargs)
+
+    def describe(self) -> dict[str, Any]:  # type: ignore[override]
+        """The data key of event-model, with the unit."""
+        described = super().describe()
+        kind = "string" if isinstance(self.get(), str) else "integer" if isinstance(self.get(), int) else "number"
+        described[self.name].update(dtype=kind, shape=[], units=self.unit)
+        return described
+
+
+def device(setup: Setup, name: str = "insitu", features: Sequence[str] = ("*",)) -> Any:
+    """An ophyd device for a recipe. `features`: patterns of keys; `ConfigError` where one is none."""
+    chosen = _chosen(setup, features)
+    parts: dict[str, Any] = {key: Component(Told, value="", kind=Kind.normal) for key in TEXTS}
+    parts |= {key: Component(Told, value=0, kind=Kind.normal) for key in COUNTS}
+    parts["reason"] = Component(Told, value="", kind=Kind.config)
+    for model in setup.models:
+        parts[f"{model}_label"] = Component(Told, value="", kind=Kind.normal)
+        parts[f"{model}_score"] = Component(Told, value=NAN, kind=Kind.normal)
+    for key, unit in chosen.items():
+        parts[key] = Component(Told, value=NAN, unit=unit, kind=Kind.normal)
+        parts[f"{key}_sigma"] = Component(Told, value=NAN, unit=unit, kind=Kind.omitted)
+    made: type[Device] = create_device_from_components("Pipeline", docstring=__doc__, **parts)
+    return made("", name=name)
+
+
+def _chosen(setup: Setup, patterns: Sequence[str]) -> dict[str, str]:
+    """{key: unit} of the features that a pattern names."""
+    known = {key: o.unit for promised in setup.outputs.values() for key, o in promised.items() if not o.array}
+    taken = {*TEXTS, *COUNTS, *(f"{m}_{end}" for m in setup.models for end in ("label", "score"))}
+    for pattern in patterns:
+        if not any(fnmatchcase(key, pattern) for key in known) and pattern != "*":
+            raise ConfigError(
+                f"no feature is called {pattern!r}", where="features", expected=f"one of {', '.join(sorted(known))}"
+            )
+    return {k: u for k, u in known.items() if k not in taken and any(fnmatchcase(k, p) for p in patterns)}
+
+
+class Teller:
+    """Sets the signals of a device. Called by the analysis thread for every record; `status` by a slow clock."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self._signals: dict[str, Told] = {name: getattr(device, name) for name in device.component_names}
+
+    def record(self, record: Record) -> None:
+        """The newest record."""
+        m, decision, say = record.measurement, record.decision, self._say
+        for key, feature in m.features.items():
+            if key in self._signals:
+                say(key, NAN if feature.value is None else float(feature.value))
+                say(f"{key}_sigma", NAN if feature.sigma is None else feature.sigma)
+        for model, verdict in record.verdicts.items():
+            say(f"{model}_label", verdict.label)
+            say(f"{model}_score", NAN if verdict.score is None else float(verdict.score))
+        say("reason", decision.reason)
+        say("rule", decision.rule)
+        say("decision", decision.action.name)
+        if not m.provisional:
+            say("frame", m.seq)
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        """State, backlog and heartbeat."""
+        self._say("state", str(status["state"]))
+        self._say("backlog", int(status["analysis"]["pending"]) + int(status["queued"]))
+        self._say("heartbeat", int(time.monotonic() * 10) % 2**31)
+
+    def suspend(self, on: bool) -> None:
+        """Whether a rule asks for a pause."""
+        self._say("suspend", int(on))
+
+    def state(self, state: str) -> None:
+        self._say("state", state)
+
+    def _say(self, key: str, value: Any) -> None:
+        signal = self._signals[key]
+        old: Any = signal.get()
+        if old != value and not (isinstance(value, float) and math.isnan(value) and math.isnan(old)):
+            signal.put(value, told=True)
