@@ -121,6 +121,7 @@ class Pipeline:
             seq=frame.seq,
             n=frame.n,
             time_ns=frame.time_ns,
+            clock_sigma_ns=frame.clock_sigma_ns,
             source_seq=frame.source_seq,
             role=frame.role,
             complete=frame.complete,

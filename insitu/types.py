@@ -171,6 +171,7 @@ class Measurement:
     seq: int
     n: int
     time_ns: int
+    clock_sigma_ns: int = 0
     source_seq: int | None = None
     role: Role = "sample"
     complete: bool = True

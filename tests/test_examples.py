@@ -45,7 +45,7 @@ def test_every_example_is_run_here():
         "own_feature.py",
         "read_a_run.py",
     }
-    assert [p.stem for p in RECIPES] == ["cucr2o4", "xas_reaction"]
+    assert [p.stem for p in RECIPES] == ["furnace", "cucr2o4", "xas_reaction"]
 
 
 def test_a_feature_of_ones_own_is_recorded_with_its_uncertainty_and_verifies(
@@ -89,7 +89,7 @@ def test_an_automation_script_reads_json_and_exit_status(tmp_path: Path) -> None
     assert said.endswith("to go on with: first\n")
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)  # the furnace is run in tests/test_furnace.py
 def test_a_recipe_of_the_examples_can_be_checked(path: Path) -> None:
     assert load(path, purpose="check").pipeline().extractors
 

@@ -103,6 +103,7 @@ def operando(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[
     """The operando series with the log of the cell joined, and the trend over the charge."""
     recipe, detector = shipped("pipelines", "xafs"), shipped("detectors", "quick_xas")
     (trend,) = (m for m in recipe["models"] if m["name"] == "trend")
+    recipe["models"].append({**trend, "name": "rate", "against": "time"})
     trend["against"] = "context.charge"
     detector["join"] = [
         {"path": str(data / LNO / LOG), "columns": {"voltage": "Ewe/V", "charge": "(Q-Qo)/mA.h"}, "timezone": "UTC"}
@@ -144,6 +145,23 @@ def test_where_the_oxidation_quickens_and_slows_is_found_with_its_rate(operando:
     assert last["scores"]["slope_after"] == pytest.approx(0.6, abs=0.25)
     assert 35 < last["scores"]["frame"] < 48
     assert "eV per mA*h" in first["reason"]
+
+
+def test_the_rate_of_the_oxidation_is_told_in_eV_per_hour(operando: list[dict[str, Any]]) -> None:
+    """By hand, from the data README: a spectrum every 11.45 min; 0.10 eV over #1 to #7 (0.087 eV/h), 0.39 over #19 to
+    #31 and 0.52 over #31 to #43 (0.170 and 0.227), 0.22 over the last 15 (0.077)."""
+    verdicts = [r["verdicts"]["rate"] for r in operando]
+    assert verdicts[6]["scores"]["slope"] == pytest.approx(0.087, abs=0.02)
+    assert verdicts[6]["reason"].endswith("eV per h")
+    changes = [v for v in verdicts if v["label"] == "change"]
+    first, last = changes[9], changes[-1]
+    assert first["scores"]["slope_before"] == pytest.approx(0.09, abs=0.02)
+    assert first["scores"]["slope_after"] == pytest.approx(0.21, abs=0.04)
+    assert last["scores"]["slope_after"] == pytest.approx(0.08, abs=0.04)
+    assert "eV per h" in first["reason"]
+    for change in (first, last):
+        at = change["scores"]["frame"] * 11.45 / 60.0
+        assert change["scores"]["time_before"] < at < change["scores"]["time_after"] + 0.2
 
 
 def test_repeating_a_spectrum_ends_when_it_is_known_well_enough(tmp_path: Path) -> None:

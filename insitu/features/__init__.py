@@ -1,14 +1,22 @@
 """Features: a frame to numbers with units. Short names for `use` in a recipe's `[[features]]`."""
 
 FEATURES = {
+    "barkhausen": "insitu.features.barkhausen:Barkhausen",
+    "channels": "insitu.features.channels:Channels",
+    "core_loss": "insitu.features.core_loss:CoreLoss",
     "defects": "insitu.features.defects:Defects",
     "front": "insitu.features.front:MovingFront",
     "grains": "insitu.features.grains:Grains",
     "image.pixels": "insitu.features.image:Pixels",
     "layers": "insitu.features.layers:Layers",
+    "loop": "insitu.features.loop:Loop",
     "particles": "insitu.features.particles:Particles",
+    "permeability": "insitu.features.permeability:CorePermeability",
     "prepared": "insitu.features.prepared:Prepared",
+    "relaxation": "insitu.features.relaxation:Relaxation",
+    "stability": "insitu.features.stability:SteadyState",
     "totals": "insitu.features.totals:Totals",
+    "vibration": "insitu.features.vibration:VibrationFeatures",
     "video.drift": "insitu.features.video_drift:Drift",
     "video.quality": "insitu.features.video_quality:Quality",
     "xafs.combination": "insitu.features.xafs_combination:Combination",

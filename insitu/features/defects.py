@@ -115,8 +115,9 @@ class Defects:
         if self.background:
             g = g - segment.local_mean(g, self.background)
         level = self._level(g)
-        step = self.offset * float(g.std()) if self.offset else 0.0
-        mask = np.less(g, level + step) if self.polarity == "dark" else np.greater(g, level - step)
+        if self.offset:
+            level = level + self.offset * float(g.std()) * (1.0 if self.polarity == "dark" else -1.0)
+        mask = np.less(g, level) if self.polarity == "dark" else np.greater(g, level)
         if ignored is not None:
             mask &= ~ignored
         mask = segment.opened(mask, self.opening)

@@ -31,10 +31,10 @@ class Grains:
     `walls`: `lines`, thin lines however faint (band contrast, etched boundaries): everything between them is grain;
     `level`, walls darker than their surroundings, as of a foam: cells are what is brighter than the mean over `block`
     px. `polarity`: of the walls. For lines: `width` and `length` (sigmas of the filter across and along a wall, px),
-    `strength` and `share` (how clear a wall must be, in units of the noise, and of the clearest walls). For level:
-    `smoothing` (sigma, px), `offset` (in standard deviations of the image; more makes walls thinner), `erode` (px taken
-    off each cell, which parts cells that touch) and `reach` (px by which cells then grow back). `min_area`, `max_area`:
-    px. `rows`, `columns`: the part of the image that is looked at (first, last + 1).
+    `strength` and `share` (how clear a wall must be on the whole, in units of the noise, and of the clearest walls).
+    For level: `smoothing` (sigma, px), `offset` (in standard deviations of the image; more makes walls thinner),
+    `erode` (px taken off each cell, which parts cells that touch) and `reach` (px by which cells then grow back).
+    `min_area`, `max_area`: px. `rows`, `columns`: the part of the image that is looked at (first, last + 1).
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Grains:
         polarity: Literal["dark", "bright"] = "dark",
         width: float = 1.3,
         length: float = 4.0,
-        strength: float = 4.5,
+        strength: float = 6.5,
         share: float = 0.25,
         smoothing: float = 0.7,
         block: int = 101,

@@ -42,7 +42,7 @@ class Layers:
         self,
         *,
         thinnest: int = 48,
-        tolerance: float = 0.1,
+        tolerance: float = 0.08,
         widest: float = 0.08,
         margin: float = 0.05,
         crack_width: float = 4.0,

@@ -2,9 +2,12 @@
 
     x, y         movement along x (to the right) and y (down) since the frame before, px, with standard uncertainty
     correlation  of both frames once the movement is taken out: 1 where nothing else changed
+    changed      part of the pixels that then differ far more than the others: what came, went or moved on its own
 
 Method and sources: `insitu.maths.video.register`. What counts is the contrast: where particles move over a still
-background, the movement is an average of both. Exposure changes do not matter.
+background, the movement is an average of both. Where they diffuse, the mean of their steps is itself uncertain, and
+sums over many frames are by the root of the squares of the uncertainties; the drift of `track`, a mean over particles,
+is the better one there. Exposure changes do not matter.
 """
 
 from collections.abc import Sequence
@@ -14,11 +17,11 @@ from insitu.maths.video.grey import grey
 from insitu.maths.video.register import register
 from insitu.types import KEY, Feature, Frame, Output, References
 
-UNITS = {"x": "px", "y": "px", "correlation": ""}
+UNITS = {"x": "px", "y": "px", "correlation": "", "changed": ""}
 
 
 class Drift:
-    """Extractor that needs the frame before; keys `name_x`, `name_y`, `name_correlation`."""
+    """Extractor that needs the frame before; keys `name_x`, `name_y`, `name_correlation`, `name_changed`."""
 
     before = 1
 
@@ -40,4 +43,5 @@ class Drift:
             f"{self.name}_x": Feature(found.x, "px", sigma=found.sigma_x),
             f"{self.name}_y": Feature(found.y, "px", sigma=found.sigma_y),
             f"{self.name}_correlation": Feature(found.correlation, ""),
+            f"{self.name}_changed": Feature(found.changed, ""),
         }

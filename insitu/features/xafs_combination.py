@@ -4,7 +4,7 @@ For every standard, under the name of its file, `<name>_share`; and `mix_total` 
 what is left, in steps), `mix_r_factor`, `mix_spanned` (1: what is left is noise, or as little as standards are good
 for; 0: a component is missing), `mix_worst` (energy of the largest rest) and, where it may be one, `mix_shift`.
 
-Standards are normalised with the same settings as the spectrum. Definitions: `maths.xafs_mixture`.
+Standards are normalised with the same settings as the spectrum. Definitions: `maths.absorption.mixture`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Annotated
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.features.xafs_frame import Looked, look, prefix, told, without
-from insitu.features.xafs_standards import Standard, read_standards
+from insitu.features.xafs_frame import Looked, look, of_use, prefix, told, without
 from insitu.maths.absorption.mixture import Mixture, combine
 from insitu.maths.absorption.spectrum import Estimate, NotMeasurable
+from insitu.maths.absorption.standards import Standard, read_standards
 from insitu.types import Axis, Feature, Frame, Output, References
 
 UNITS = {"total": "", "residual": "", "r_factor": "", "spanned": "", "worst": "eV"}
@@ -28,7 +28,8 @@ UNITS = {"total": "", "residual": "", "r_factor": "", "spanned": "", "worst": "e
 class Combination:
     """Extractor: shares of standards in a spectrum mu(E), dims (energy).
 
-    `standards`: files or folders (XDI, columns). `low`, `high`: the window, from the middle of the standards' E0.
+    `standards`: files or folders (XDI, columns, Athena projects, of which `groups` names those wanted). `low`, `high`:
+    the window, from the middle of the standards' E0.
     `sum_to_one`: shares add up to 1. `shift`: how far the standards may be moved together (0: not at all).
     `tolerance`: rms of a rest, in steps, that imperfect standards may leave. `flat`: fit flattened spectra.
     `element`, `edge`, `pre1` to `nvict` and `normalised` as in `xafs.edge`, for spectra and standards alike.
@@ -38,6 +39,7 @@ class Combination:
         self,
         *,
         standards: Path | list[Path],
+        groups: list[str] | None = None,
         name: str = "mix",
         low: Annotated[float, "eV"] = -20.0,
         high: Annotated[float, "eV"] = 60.0,
@@ -57,15 +59,14 @@ class Combination:
     ) -> None:
         if not low < high:
             raise ConfigError("the window is empty", where="low", expected="low below high, eV from E0")
-        for key, value, most in (("shift", shift, 20.0), ("tolerance", tolerance, 1.0)):
-            if not 0.0 <= value <= most:
-                raise ConfigError(f"{key} = {value:g} is of no use", where=key, expected=f"0 to {most:g}")
+        of_use("shift", shift, 0.0, 20.0, "eV")
+        of_use("tolerance", tolerance, 0.0, 1.0)
         self.look = look(
             element, edge, None, normalised, pre1=pre1, pre2=pre2, norm1=norm1, norm2=norm2, nnorm=nnorm, nvict=nvict
         )
         self.shift, self.sum_to_one, self.tolerance, self.flat = shift, sum_to_one, tolerance, flat
         self._at = prefix(name)
-        read = read_standards(standards)
+        read = read_standards(standards, groups)
         seen = [self._looked(one) for one in read]
         middle = float(np.median([one.rise.value for one in seen]))
         self.low, self.high = middle + low, middle + high

@@ -7,7 +7,7 @@
 - `pre_edge_centroid`, `pre_edge_area` (eV), `pre_edge_height` (in steps), above a smooth baseline.
 
 Uncertainties are those of the noise; those of energies hold that of `energy_shift` too, where the context tells by how
-much a reference foil moved the axis. Definitions: `maths.xafs_edge`, `xafs_normalise`, `xafs_shape`.
+much a reference foil moved the axis. Definitions: `maths.absorption.edge`, `normalise`, `shape`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from insitu.errors import ConfigError
-from insitu.features.xafs_frame import Looked, look, prefix, told, without
+from insitu.features.xafs_frame import Looked, look, of_use, prefix, told, without
 from insitu.maths.absorption.shape import energy_at, pre_edge_peak, white_line
 from insitu.maths.absorption.spectrum import Estimate, nothing
 from insitu.types import ArrayFeature, Axis, Feature, Frame, Output, References
@@ -58,8 +57,7 @@ class EdgeFeatures:
         level: float = 0.5,
         arrays: bool = False,
     ) -> None:
-        if not 0.05 <= level <= 0.95:
-            raise ConfigError(f"level = {level:g} is not on the flank", where="level", expected="0.05 to 0.95")
+        of_use("level", level, 0.05, 0.95)
         self.look = look(
             element, edge, e0, normalised, pre1=pre1, pre2=pre2, norm1=norm1, norm2=norm2, nnorm=nnorm, nvict=nvict
         )

@@ -4,7 +4,7 @@
   maximum of |chi(R)|, in 1/angstrom to the power kweight + 1;
 - `chi_noise`: standard deviation of chi(R) where no shell reaches, same unit; `k_end`: how far chi(k) goes.
 
-`chi` over k and `chi_magnitude` over R as arrays, if asked for. Definitions: `maths.xafs_background`, `xafs_fourier`.
+`chi` over k and `chi_magnitude` over R as arrays, if asked for. Definitions: `maths.absorption.background`, `fourier`.
 What depends on the energies and on E0 alone is prepared once and kept; the numbers do not depend on that.
 """
 
@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from insitu.errors import ConfigError
-from insitu.features.xafs_frame import Looked, ends_before, look, prefix, told, without
+from insitu.features.xafs_frame import Looked, ends_before, look, of_use, prefix, told, without
 from insitu.maths.absorption.background import remove_background
 from insitu.maths.absorption.fourier import KSTEP, WindowName, first_shell, fourier, noise_in_r
 from insitu.maths.absorption.spectrum import KTOE, Estimate, NotMeasurable
@@ -67,8 +66,7 @@ class Exafs:
             ("dk", dk, 0.0, 10.0), ("kweight", kweight, 0, 3), ("clamp", clamp, 0.0, 1e4), ("rmin", rmin, 0.0, 8.0),
             ("rmax", rmax, rmin + 0.1, 10.0), ("rlast", rlast, rmax, 20.0),
         ):  # fmt: skip
-            if not low <= value <= high:
-                raise ConfigError(f"{key} = {value:g} is of no use", where=key, expected=f"{low:g} to {high:g}")
+            of_use(key, value, low, high)
         self.look = look(
             element, edge, e0, normalised, pre1=pre1, pre2=pre2, norm1=norm1, norm2=norm2, nnorm=nnorm, nvict=nvict
         )

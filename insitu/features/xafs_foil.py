@@ -9,27 +9,25 @@ A raw extractor: it sees the channels, before `absorption` has made mu(E) of the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.features.xafs_frame import named_edge, prefix, told, without
-from insitu.maths.absorption.channels import merged, mu_of, reference_way, sort_channels
+from insitu.features.xafs_frame import named_edge, of_use, prefix, told, without
+from insitu.maths.absorption.channels import merged, sort_channels
 from insitu.maths.absorption.edge import EdgeEnergy, find_e0
 from insitu.maths.absorption.edges import Edge, edge_of, guess_edge
-from insitu.maths.absorption.foil import FOILS, foil_shift
+from insitu.maths.absorption.foil import FOILS, foil_mu, foil_shift
 from insitu.maths.absorption.normalise import normalise
 from insitu.maths.absorption.quality import point_noise
 from insitu.maths.absorption.series import Plans
 from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, checked
+from insitu.maths.absorption.warm import warm
 from insitu.types import Feature, Frame, Output, References
 
 UNITS = {"e0": "eV", "offset": "eV", "known": "eV", "step": ""}
-FOIL_MU = re.compile(r"ref(erence)?|(x?mu)_?r(ef(er(ence)?)?)?|foil(_mu)?|mu_?foil|reference_mu")
-"""Names of channels that hold the foil's mu itself."""
 
 
 class Foil:
@@ -57,8 +55,7 @@ class Foil:
                 raise ConfigError(
                     f"{role!r} is no channel of a foil", where="channels", expected="itrans, irefer or reference"
                 )
-        if not 0.5 <= largest <= 200.0:
-            raise ConfigError(f"largest = {largest:g} eV is of no use", where="largest", expected="0.5 to 200 eV")
+        of_use("largest", largest, 0.5, 200.0, "eV")
         self.channels, self.largest, self._at, self._plans = dict(channels or {}), largest, prefix(name), Plans()
         self.known: float | None = energy
         self.shell: Edge | None = None
@@ -67,6 +64,7 @@ class Foil:
                 self.shell = edge_of(element, edge or _usual(element))
             except NotMeasurable as e:
                 raise ConfigError(str(e), where="element", expected="an element such as Fe") from e
+        warm()
         self.outputs = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-6) for key, unit in UNITS.items()}
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
@@ -127,15 +125,12 @@ class Foil:
         found = found._replace(
             trans=found.trans if trans is None else trans, refer=found.refer if refer is None else refer
         )
-        way = reference_way(found, names)
-        if reference is None and (way is None or refer is None):
-            direct = next((i for i, n in enumerate(names) if FOIL_MU.fullmatch(n) and _could_be_mu(values[i])), None)
-            reference = direct if way is None or direct is None else None
         if reference is not None:
             return energy, np.ascontiguousarray(values[reference])
-        if way is None:
+        mu = foil_mu(values, names, found, told=refer is not None)
+        if mu is None:
             raise NotMeasurable(f"no channel behind a reference foil among {', '.join(names)[:120]}")
-        return energy, mu_of(values, way, names)
+        return energy, mu
 
     def _named(self, names: list[str], role: str) -> int | None:
         name = self.channels.get(role)
@@ -150,11 +145,6 @@ def foil_energy(edge: Edge) -> float:
     """Where E0 of a metal foil belongs, eV: the value that beamlines calibrate to, else the tabulated edge."""
     known = FOILS.get(edge.element)
     return known if known is not None and abs(known - edge.energy) < 20.0 else edge.energy
-
-
-def _could_be_mu(values: np.ndarray) -> bool:
-    """Whether a channel holds mu rather than what a chamber counts."""
-    return bool(np.max(np.abs(values)) < 50.0)
 
 
 def _usual(element: str) -> str:

@@ -24,6 +24,7 @@ from insitu.maths.absorption.normalise import Normalised, NormPlan, is_normalise
 from insitu.maths.absorption.quality import point_noise
 from insitu.maths.absorption.series import Plans
 from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, checked
+from insitu.maths.absorption.warm import warm
 from insitu.types import KEY, Feature, Frame, Output
 
 NORMALISED = re.compile(r"norm(ali[sz]ed)?|flat(tened)?|norm_mu|mu_norm")
@@ -65,12 +66,17 @@ class Seen(NamedTuple):
     why: str = ""
 
 
+Found = dict[tuple[Edge | None, float | None], Seen]
+"""Spectrum and flank of one frame, by which edge was asked for: what looks with other ranges have in common."""
+
+
 class _Last(threading.local):
     """What was seen last, in each thread: the extractors of a recipe look at one frame in turn, and mostly alike."""
 
     frame: Frame | None = None
     look: Look | None = None
     seen = Seen()
+    found: Found
 
 
 _LAST = _Last()
@@ -95,26 +101,30 @@ class Look:
 
     def seen(self, frame: Frame) -> Seen:
         """The spectrum, as far as it can be looked at. The numbers hang on frame and settings alone."""
-        if _LAST.frame is not frame or _LAST.look != self:
-            _LAST.frame, _LAST.look, _LAST.seen = frame, self, self._see(frame)
+        if _LAST.frame is not frame:
+            _LAST.frame, _LAST.look, _LAST.found = frame, None, {}
+        if _LAST.look != self:
+            _LAST.look, _LAST.seen = self, self._see(frame, _LAST.found)
         return _LAST.seen
 
-    def _see(self, frame: Frame) -> Seen:
-        seen = Seen()
+    def _see(self, frame: Frame, found: Found) -> Seen:
+        seen = found.get((self.shell, self.e0), Seen())
         try:
-            energy, mu, known = spectrum_of(frame)
-            seen = Seen(energy, mu, known)
-            rise, shell = self._edge(frame, energy, mu)
-            seen = seen._replace(rise=rise, shell=shell)
-            return seen._replace(looked=self._normalise(frame, energy, mu, known, rise, shell))
+            if seen.rise is None:
+                energy, mu, known = spectrum_of(frame)
+                seen = Seen(energy, mu, known)
+                rise, shell = self._edge(frame, energy, mu)
+                seen = found[self.shell, self.e0] = Seen(energy, mu, known, rise, shell)
+            return seen._replace(looked=self._normalise(frame, seen))
         except (ValueError, ArithmeticError) as e:
             return seen._replace(why=str(e) or type(e).__name__)
 
-    def _normalise(
-        self, frame: Frame, energy: np.ndarray, mu: np.ndarray, known: np.ndarray | None,
-        rise: EdgeEnergy, shell: Edge | None,
-    ) -> Looked:  # fmt: skip
-        """The spectrum normalised at an edge that was found."""
+    def _normalise(self, frame: Frame, seen: Seen) -> Looked:
+        """A spectrum normalised at an edge that was found."""
+        energy, mu, known, rise, shell = seen[:5]
+        assert energy is not None
+        assert mu is not None
+        assert rise is not None
         at = rise.at if self.e0 is None else self.e0
         if self._keeps(frame, energy, mu, at):
             plan = keep_normalised(energy, at)
@@ -178,6 +188,7 @@ def look(
         raise ConfigError(
             "these ranges cannot normalise", where="pre2", expected="pre2 below 0, norm1 above 0 eV, nnorm 0 to 3"
         )
+    warm()
     return Look(shell=shell, e0=e0, ranges=given, normalised=normalised, plans=Plans())
 
 
@@ -251,6 +262,12 @@ def without(outputs: Mapping[str, Output], frame: Frame, why: str) -> dict[str, 
     if not frame.complete:
         why = f"{why} (the scan is not complete: {frame.data.shape[-1]} points so far)"
     return {key: Feature(None, output.unit, why=why) for key, output in outputs.items()}
+
+
+def of_use(key: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """ConfigError for a setting that lies outside."""
+    if not low <= value <= high:
+        raise ConfigError(f"{key} = {value:g} is of no use", where=key, expected=f"{low:g} to {high:g} {unit}".rstrip())
 
 
 def prefix(name: str) -> str:

@@ -4,8 +4,8 @@
 - `noise`: standard deviation of a point, in edge steps (without one: in parts of the range of mu);
 - `n_glitches`; `glitch_size`: the largest one, in edge steps (0: none); `glitch_energy`: where.
 
-Glitches are looked for outside the edge region: `maths.xafs_quality`. A model `limits` on `n_glitches` (high 0) or on
-`glitch_size` flags spectra.
+Glitches are looked for outside the edge region: `maths.absorption.quality`. A model `limits` on `n_glitches` (high 0)
+or on `glitch_size` flags spectra.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from insitu.errors import ConfigError
-from insitu.features.xafs_frame import Seen, look, prefix, without
+from insitu.features.xafs_frame import Seen, look, of_use, prefix, without
+from insitu.maths.absorption.medians import median
 from insitu.maths.absorption.quality import Glitch, find_glitches, point_noise
 from insitu.maths.absorption.spectrum import KTOE
 from insitu.types import Feature, Frame, Output, References
@@ -35,16 +35,10 @@ class Quality:
     def __init__(
         self, *, name: str = "", threshold: float = 15.0, least: float = 0.01, element: str = "", edge: str = ""
     ) -> None:
-        if not 5.0 <= threshold <= 1000.0:
-            raise ConfigError(f"threshold = {threshold:g} is of no use", where="threshold", expected="5 to 1000")
-        if not 0.0 <= least <= 1.0:
-            raise ConfigError(f"least = {least:g} is of no use", where="least", expected="0 to 1 edge steps")
-        self.look, self.threshold, self.least, self._at = (
-            look(element, edge, None, None),
-            threshold,
-            least,
-            prefix(name),
-        )
+        of_use("threshold", threshold, 5.0, 1000.0)
+        of_use("least", least, 0.0, 1.0, "edge steps")
+        self.look, self._at = look(element, edge, None, None), prefix(name)
+        self.threshold, self.least = threshold, least
         self.outputs = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-9) for key, unit in UNITS.items()}
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
@@ -58,7 +52,8 @@ class Quality:
         """Without an edge, or a step, what there is of noise and glitches is told all the same."""
         e0 = None if seen.rise is None else seen.rise.value
         unit = float(np.ptp(mu)) if seen.looked is None else seen.looked.normal.step.value
-        noise = point_noise(energy, mu, e0) if seen.known is None else seen.known
+        noise = seen.known if seen.looked is None else seen.looked.sigma
+        noise = point_noise(energy, mu, e0) if noise is None else noise
         least = max(0.003, self.least * unit / float(np.ptp(mu)))
         found = find_glitches(energy, mu, e0, threshold=self.threshold, least=least)
         glitches = [g for g in found if _resolved(energy, g, e0)]
@@ -67,7 +62,7 @@ class Quality:
         return {
             "edge_found": Feature(int(e0 is not None), ""),
             "n_points": Feature(int(energy.size), ""),
-            "noise": Feature(float(np.median(noise)) / unit, ""),
+            "noise": Feature(median(noise) / unit, ""),
             "n_glitches": Feature(len(glitches), ""),
             "glitch_size": Feature(0.0 if worst is None else abs(worst.size) / unit, ""),
             "glitch_energy": where,

@@ -6,7 +6,7 @@
 - `xmcd_m_orb`, `xmcd_m_spin` in Bohr magnetons per atom, `xmcd_orb_to_spin`; `xmcd_n_holes` that they assume.
 
 A pair is this spectrum and the one before it, of opposite sign: by a label, by a number of the context, or in turns.
-The difference is positive minus negative. Formulas and assumptions: `maths.xafs_dichroism`.
+The difference is positive minus negative. Formulas and assumptions: `maths.absorption.dichroism`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from insitu.errors import ConfigError
-from insitu.features.xafs_frame import named_edge, prefix, spectrum_of, told, without
+from insitu.features.xafs_frame import named_edge, of_use, prefix, spectrum_of, told, without
 from insitu.features.xmcd_pair import pairing
 from insitu.maths.absorption.dichroism import Assumed, Dichroism, Windows, dichroism, windows_of
 from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.edges import edge_of, guess_edge
 from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, nothing
 from insitu.maths.absorption.spline import prepare_spline, read_spline
+from insitu.maths.absorption.warm import warm
 from insitu.types import ArrayFeature, Axis, Feature, Frame, Output, References
 
 HOLES = {"Fe": 3.39, "Co": 2.49}
@@ -79,8 +80,7 @@ class Xmcd:
             ("n_holes", 1.0 if n_holes is None else n_holes, 1e-3, 14.0), ("polarisation", polarisation, 1e-3, 1.0),
             ("angle", angle, -89.0, 89.0), ("step_ratio", step_ratio, 0.0, 1.0),
         ):  # fmt: skip
-            if not low <= value <= high:
-                raise ConfigError(f"{key} = {value:g} is of no use", where=key, expected=f"{low:g} to {high:g}")
+            of_use(key, value, low, high)
         if (l3 is None) != (l2 is None) or (l3 is not None and l2 is not None and not l3 < l2):
             raise ConfigError("both edges are needed, L3 below L2", where="l3", expected='l3 = "706.8 eV", l2 = ...')
         self.pair, self.swap, self.scale, self.n_holes = pairing(pair), swap, scale, n_holes
@@ -93,6 +93,7 @@ class Xmcd:
         self.windows = None if windows is None else _checked(windows)
         self.polarisation, self.angle, self.step_ratio = polarisation, angle, step_ratio
         self.arrays, self._at = arrays, prefix(name)
+        warm()
         self.outputs = {f"{self._at}{key}": Output(unit=unit, rtol=1e-6, atol=1e-9) for key, unit in UNITS.items()}
         if arrays:
             curve = Output(unit="", rtol=1e-6, atol=1e-9, array=True)

@@ -2,6 +2,10 @@
 
 MODELS = {
     "change_point": "insitu.inference.change_point:ChangePoint",
+    "classes": "insitu.inference.classes:Classes",
+    "departure": "insitu.inference.departure:Departure",
+    "fuse": "insitu.inference.fuse:Fuse",
+    "gaps": "insitu.inference.track_gaps:Gaps",
     "grain_track": "insitu.inference.grain_track:GrainTrack",
     "limits": "insitu.inference.limits:Limits",
     "phases": "insitu.inference.phases:Phases",

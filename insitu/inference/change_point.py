@@ -20,14 +20,16 @@ from insitu.maths.series import CEILING, Series, Split, allowed_score
 from insitu.maths.watch import Watch, at_least, in_unit, quantity
 from insitu.types import Feature, Measurement, Verdict
 
+NS_PER = {"s": 1e9, "min": 60e9, "h": 3600e9}
+
 
 class _Memory:
     """What is remembered of one source: its values, the change being reported, and for how many frames it was."""
 
-    __slots__ = ("change", "held", "series", "x_unit")
+    __slots__ = ("change", "held", "series", "start_ns", "x_unit")
 
-    def __init__(self, series: Series) -> None:
-        self.series, self.x_unit = series, ""
+    def __init__(self, series: Series, start_ns: int) -> None:
+        self.series, self.x_unit, self.start_ns = series, "", start_ns
         self.change: Split | None = None
         self.held = 0
 
@@ -35,11 +37,12 @@ class _Memory:
 class ChangePoint:
     """Verdicts `change`, `normal` or `unknown` about one feature or context value, from its last values.
 
-    `against`: "frame", or a context value or feature (`temperature`): the change is reported at it, and with
-    `on = "trend"` the straight lines are over it, so it must vary. From the alarm on the verdict stays `change` for
-    `hold` values (so that rules can count it) while the estimate of the place sharpens; then everything before the
-    change is forgotten. Neither part of a split is shorter than `min_size`. `smallest`: a change by less is none.
-    A frame without value gets the label `unknown_is` and is not remembered.
+    `against`: "frame", "time" (since the first value of the source, in units of `per`), or a context value or feature
+    (`temperature`): the change is reported at it, and with `on = "trend"` the straight lines are over it, so it must
+    vary. Without a change the verdict on a trend tells the `slope` of all values, and `slope_sigma`. From the alarm on
+    the verdict stays `change` for `hold` values (so that rules can count it) while the estimate of the place sharpens;
+    then everything before the change is forgotten. Neither part of a split is shorter than `min_size`. `smallest`: a
+    change by less is none. A frame without value gets the label `unknown_is` and is not remembered.
     Scores: `frame` is the `n` of the first frame after the change, `before` and `after` are in the feature's unit.
 
     Measured on independent normal noise at the defaults: no false alarm in 30,000 values (1 in 10 million or less is
@@ -63,6 +66,7 @@ class ChangePoint:
         source: str | None = None,
         on: Literal["value", "trend"] = "value",
         against: str = "frame",
+        per: Literal["s", "min", "h"] = "h",
         threshold: float = 6.0,
         window: int = 500,
         min_size: int = 3,
@@ -84,6 +88,7 @@ class ChangePoint:
         self.name, self.on, self.hold, self.unknown_is = name, on, hold, unknown_is
         self.window, self.min_size, self.against = window, min_size, against
         self._watch, self._against = Watch(feature, source, units), Watch(against, None, None)
+        self.per, self._x_name = per, {"frame": "", "time": "time"}.get(against, self._against.key)
         self._smallest = in_unit(smallest, "smallest", convert, self._watch.unit, difference=True)
         self._allowed = [math.inf] + [allowed_score(threshold, n) for n in range(1, window + 1)]
         self._memory: dict[str, _Memory] = {}
@@ -96,12 +101,12 @@ class ChangePoint:
         key = self._watch.key
         if value.value is None:
             return Verdict(label=self.unknown_is, reason=f"{key} is not known: {value.why}")
-        x, x_unit = self._x(measurement)
+        memory = self._memory.get(measurement.source)
+        x, x_unit = self._x(measurement, measurement.time_ns if memory is None else memory.start_ns)
         if self.on == "trend" and math.isnan(x):
             return Verdict(label=self.unknown_is, reason=f"{self.against}, which the trend is over, is not known")
-        memory = self._memory.get(measurement.source)
         if memory is None:
-            memory = self._memory[measurement.source] = _Memory(self._new_series())
+            memory = self._memory[measurement.source] = _Memory(self._new_series(), measurement.time_ns)
         memory.x_unit = x_unit or memory.x_unit
         memory.series.append(measurement.n, x, float(value.value))
         try:
@@ -119,10 +124,12 @@ class ChangePoint:
             series.append(i, float(i), float(i % 2))
         series.best_split()
 
-    def _x(self, measurement: Measurement) -> tuple[float, str]:
+    def _x(self, measurement: Measurement, start_ns: int) -> tuple[float, str]:
         """Value and unit of what the change is reported against; NaN where it is not known."""
         if self.against == "frame":
             return float(measurement.seq), ""
+        if self.against == "time":
+            return (measurement.time_ns - start_ns) / NS_PER[self.per], self.per
         x = self._against(measurement)
         if x is None or x.value is None:
             return math.nan, ""
@@ -141,7 +148,11 @@ class ChangePoint:
         if memory.change is None:
             reason = f"no change of {self._watch.key} in {size} values"
             reason += f" (best split {split.score:.1f} sigma, allowed {self._allowed[size]:.1f})"
-            return Verdict(label="normal", score=split.score, reason=reason)
+            trend = series.trend()
+            scores = {} if trend is None else {"slope": trend[0], "slope_sigma": trend[1]}
+            if trend is not None:
+                reason += f"; it moves by {quantity(trend[0])} +- {quantity(trend[1], self._per(unit, memory.x_unit))}"
+            return Verdict(label="normal", score=split.score, scores=scores, reason=reason)
         verdict = self._say(memory.change, memory.x_unit, unit)
         memory.held += 1
         if memory.held >= self.hold:
@@ -149,23 +160,25 @@ class ChangePoint:
             memory.change, memory.held = None, 0
         return verdict
 
+    def _per(self, unit: str, x_unit: str) -> str:
+        """The unit of a slope."""
+        return f"{unit or '1'} per {x_unit or self._against.key}"
+
     def _matters(self, split: Split, unit: str) -> bool:
         return self._smallest is None or abs(split.after - split.before) >= self._smallest(unit)
 
     def _say(self, change: Split, x_unit: str, unit: str) -> Verdict:
         scores = {"frame": float(change.n_after), "before": change.before, "after": change.after}
         where = f"between n {change.n_before} and {change.n_after}"
-        if self.against != "frame" and not math.isnan(change.x_before + change.x_after):
-            scores |= {f"{self._against.key}_before": change.x_before, f"{self._against.key}_after": change.x_after}
-            span = f"{quantity(change.x_before)} and {quantity(change.x_after, x_unit)}"
-            where += f", {self._against.key} between {span}"
-        elif self.against != "frame":
-            where += f", {self._against.key} not known there"
+        if self._x_name and not math.isnan(change.x_before + change.x_after):
+            scores |= {f"{self._x_name}_before": change.x_before, f"{self._x_name}_after": change.x_after}
+            where += f", {self._x_name} between {quantity(change.x_before)} and {quantity(change.x_after, x_unit)}"
+        elif self._x_name:
+            where += f", {self._x_name} not known there"
         if self.on == "trend":
-            per = f"{unit or '1'} per {x_unit or self._against.key}"
             scores |= {"slope_before": change.slope_before, "slope_after": change.slope_after}
             what = f"trend of {self._watch.key} changed from {quantity(change.slope_before)} to "
-            what += quantity(change.slope_after, per)
+            what += quantity(change.slope_after, self._per(unit, x_unit))
         else:
             what = f"{self._watch.key} changed from {quantity(change.before)} to {quantity(change.after, unit)}"
         return Verdict(

@@ -46,7 +46,7 @@ def unusable(y: np.ndarray) -> str:
     """
     if y.dtype.kind != "f":
         return ""
-    bad = y.size - int(np.count_nonzero(np.abs(y) < LARGEST))
+    bad = y.size - int(np.count_nonzero(np.abs(y) < min(LARGEST, float(np.finfo(y.dtype).max))))
     return f"{bad} of {y.size} points are not finite numbers" if bad else ""
 
 

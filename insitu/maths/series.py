@@ -93,6 +93,14 @@ class Series:
         place = int(n[i - 1]), int(n[i]), float(x[i - 1]), float(x[i])
         return Split(score, *place, found.before, found.after, *slopes)
 
+    def trend(self) -> tuple[float, float] | None:
+        """Slope of the one line through all values, and its standard uncertainty, at the last `best_split`; None for
+        levels, and where x does not vary."""
+        last = self._last
+        if not isinstance(last, Lines) or not last.sxx > 0.0:
+            return None
+        return last.slope, last.spread / math.sqrt(last.sxx)
+
     def trust_from(self, n: int) -> None:
         """The values from frame `n` on, and any of a kind right before it, are no wild values: they count in full, and
         so do all that follow (clipped ones would make a stair of a step, and put it too late)."""

@@ -1,8 +1,8 @@
 """The channels of a waveform frame, by name: values, rate and unit.
 
-What readers of waveforms agree on: the data are `(sample,)` or `(channel, sample)`; the label `channels` holds the names
-in the order of the rows, with blanks between them; the context `sample_rate` is in Hz, or `rate_NAME` for a channel that
-has another one; values that are masked are not there (channels of a lower rate end before the row does).
+What readers of waveforms agree on: the data are `(sample,)` or `(channel, sample)`; the label `channels` holds the
+names in the order of the rows, with blanks between them; the context `sample_rate` is in Hz, or `rate_NAME` for a
+channel that has another one; values that are masked are not there (channels of a lower rate end before the row does).
 """
 
 from dataclasses import dataclass

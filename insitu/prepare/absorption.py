@@ -1,4 +1,4 @@
-"""The channels of an absorption scan to mu(E): see `maths.xafs_channels` for the formulas and the choice.
+"""The channels of an absorption scan to mu(E): see `maths.absorption.channels` for the formulas and the choice.
 
 Points at one energy become their mean. Where the foil behind the sample is measured too, the energy axis can be put
 right with it: shifted so that the foil's E0 (largest derivative) is at its known energy. What was added is told in the
@@ -8,6 +8,7 @@ context, `energy_shift` (eV, with its uncertainty, which energies measured on th
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -27,10 +28,14 @@ from insitu.maths.absorption.channels import (
 )
 from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.edges import edge_of
-from insitu.maths.absorption.foil import corrected, foil_shift
+from insitu.maths.absorption.foil import align, corrected, foil_mu, foil_shift
 from insitu.maths.absorption.spectrum import NotMeasurable
+from insitu.maths.absorption.standards import read_foil
+from insitu.maths.absorption.warm import warm
 from insitu.types import Axis, Feature, Frame, References
 
+LARGEST = 20.0
+"""How far off the energies of a scan may be from those of the foil's reference scan, eV."""
 ROLES = ("i0", "itrans", "irefer", "ifluor", "mu")
 
 
@@ -41,6 +46,9 @@ class Absorption:
     {i0, itrans, irefer, ifluor, mu: name} where the names do not say (`ifluor` several, with blanks). `exclude`:
     elements of the fluorescence detector that are not to be used; those that never count are left out anyway.
     `foil_energy` (eV): where the foil's E0 is to be. `foil_element`, `foil_edge`: its tabulated energy instead.
+    `foil_reference`: a scan of the same foil, which the foil of each spectrum is laid on by least squares (finer than
+    its E0 alone, and slower); of an Athena project `foil_group`. The energies become those of that scan, or where the
+    foil's E0 is to be is told as well, its E0 is there.
     `offsets`: subtract what counters count in the dark (`offset_<channel>` in the context, per second) where a channel
     with the time is there. `maps`: take one row of a map for a spectrum.
     """
@@ -54,6 +62,8 @@ class Absorption:
         foil_energy: Annotated[float, "eV"] | None = None,
         foil_element: str = "",
         foil_edge: str = "K",
+        foil_reference: Path | None = None,
+        foil_group: str = "",
         offsets: bool = True,
         maps: bool = False,
     ) -> None:
@@ -67,7 +77,22 @@ class Absorption:
                 self.foil = edge_of(foil_element, foil_edge).energy
             except NotMeasurable as e:
                 raise ConfigError(str(e), where="foil_element", expected="an element such as Fe") from e
+        if foil_group and foil_reference is None:
+            raise ConfigError("a group of no project", where="foil_group", expected="foil_reference as well")
         self.offsets, self.maps = offsets, maps
+        warm()
+        self.reference = None if foil_reference is None else self._reference(foil_reference, foil_group)
+
+    def _reference(self, file: Path, group: str) -> tuple[np.ndarray, np.ndarray]:
+        """Energy and mu (n,) of the foil, with its E0 where it is to be."""
+        energy, mu = read_foil(file, group)
+        if self.foil is None:
+            return energy, mu
+        try:
+            off = self.foil - find_e0(energy, mu, (self.foil - 40.0, self.foil + 40.0)).value
+        except NotMeasurable as e:
+            raise ConfigError(str(e), where=str(file), expected=f"a foil with its edge at {self.foil:.1f} eV") from e
+        return energy + off, mu
 
     def __call__(self, frame: Frame, refs: References) -> Frame:
         """The spectrum. ValueError with a sentence for people where there is none."""
@@ -93,7 +118,7 @@ class Absorption:
         way = without_dead(way, values, names)
         mu = mu_of(values, way, names)
         context = frame.context
-        if self.foil is not None:
+        if self.foil is not None or self.reference is not None:
             energy, shift = self._corrected(energy, values, names, found, frame)
             context = {**context, "energy_shift": shift}
         return replace(
@@ -170,15 +195,19 @@ class Absorption:
         self, energy: np.ndarray, values: np.ndarray, names: list[str], found: Channels, frame: Frame
     ) -> tuple[np.ndarray, Feature]:
         """The energy axis with the foil's edge at its known place, and what was added to it there, with sigma."""
-        assert self.foil is not None
-        way = reference_way(found, names)
-        if way is None:
+        mu = foil_mu(values, names, found, told="irefer" in self.channels)
+        if mu is None:
             raise NotMeasurable("no channel behind a reference foil, which the energy should be put right with")
-        edge = find_e0(energy, mu_of(values, way, names), (self.foil - 40.0, self.foil + 40.0))
+        if self.reference is not None:
+            shift = align(energy, mu, *self.reference, largest=LARGEST)
+            at = find_e0(energy, mu).value
+        else:
+            assert self.foil is not None
+            edge = find_e0(energy, mu, (self.foil - 40.0, self.foil + 40.0))
+            shift, at = foil_shift(edge, self.foil), edge.value
         spacing = frame.context.get("d_spacing")
         d = None if spacing is None or spacing.value is None else float(spacing.value)
-        shift = foil_shift(edge, self.foil)
-        axis = corrected(energy, shift.value, d_spacing=d, at=edge.value if d else None)
+        axis = corrected(energy, shift.value, d_spacing=d, at=at if d else None)
         return axis, Feature(shift.value, "eV", sigma=shift.sigma)
 
 

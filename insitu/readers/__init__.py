@@ -1,15 +1,26 @@
 """Readers: an instrument or its files in, arrivals out. Short names for `use` in a detector's `[reader]`."""
 
 READERS = {
+    "documents": "insitu.readers.documents:Documents",
     "images": "insitu.readers.images:Images",
+    "line": "insitu.readers.line:Line",
+    "loops": "insitu.readers.loops:Loops",
     "movie": "insitu.readers.movie:Movie",
     "patterns": "insitu.readers.diffraction:Patterns",
+    "plc.modbus": "insitu.readers.plc_modbus:Modbus",
     "simulated.area_detector": "insitu.readers.simulated_image:AreaDetector",
+    "simulated.barkhausen": "insitu.readers.simulated_barkhausen:Barkhausen",
     "simulated.colloid": "insitu.readers.simulated_colloid:Colloid",
+    "simulated.core": "insitu.readers.simulated_core:DrivenCore",
     "simulated.diffractometer": "insitu.readers.simulated:Diffractometer",
+    "simulated.furnace": "insitu.readers.simulated_furnace:Furnace",
     "simulated.grains": "insitu.readers.simulated_grains:Grains",
+    "simulated.line": "insitu.readers.simulated_line:Line",
+    "simulated.loops": "insitu.readers.simulated_loops:LoopSeries",
     "simulated.precipitates": "insitu.readers.simulated_precipitates:Precipitates",
     "simulated.xas": "insitu.readers.simulated_xas:XasBeamline",
     "spectra": "insitu.readers.spectra:Spectra",
     "stored": "insitu.readers.stored:Stored",
+    "sweeps": "insitu.readers.sweeps:Sweeps",
+    "waveforms": "insitu.readers.waveforms:Waveforms",
 }

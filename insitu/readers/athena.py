@@ -1,57 +1,26 @@
-"""Athena project files (`.prj`): Perl assignments, one group after another, plain or packed by gzip; or, of newer
-versions, one JSON object.
-
-    $old_group = 'abcd';
-    @args = ('bkg_z','Cu', 'label','cu010k.dat', ...);      names and values in turn
-    @x = ('8786.2', ...);   @y = ('1.01', ...);             energy in eV and mu(E)
-    [record]
-
-Nothing in the file is run: strings and numbers are read, anything else is refused.
-"""
+"""Athena project files (`.prj`) as absorption spectra: one for each group of mu(E). The file itself:
+`maths.absorption.athena`."""
 
 from __future__ import annotations
-
-import json
-import re
-import zlib
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from insitu.errors import FormatError
+from insitu.maths.absorption.athena import Cut, Group, groups_of
+from insitu.maths.absorption.athena import looks_like as looks_like
 from insitu.readers.header import read_time, zone
 from insitu.readers.pattern import Truncated
 from insitu.readers.spectrum import How, Spectrum, ordered
 from insitu.readers.xdi import SYMBOLS
 from insitu.types import Axis
 
-MOST_BYTES = 512_000_000
-"""More is no project: a few packed bytes can unpack to anything."""
-
-_ASSIGNED = re.compile(rb"(?m)^([@$])(\w+) = (.*);\s*$")
-_ITEM = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|(-?[\d.]+(?:[eE][-+]?\d+)?)|(\[[^\]]*\])|(\{[^}]*\}))\s*(?:,|=>|$)")
-
-
-class Group(NamedTuple):
-    """One group of a project: `told` by Athena's own names, and `arrays` (n,) named x, y, i0, signal, stddev."""
-
-    told: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-
-
-def looks_like(data: bytes) -> bool:
-    """Whether this is an Athena project."""
-    head = _unpacked(data, 4096) if data[:2] == b"\x1f\x8b" else data[:4096]
-    return b"Athena project file" in head[:400]
-
 
 def decode(data: bytes, how: How = How()) -> list[Spectrum]:  # noqa: B008 (frozen)
     """One spectrum for each group of mu(E). Raises `FormatError`; `Truncated` where the end is missing."""
-    if data[:2] == b"\x1f\x8b":
-        data = _unpacked(data, MOST_BYTES, how.name)
-    if not looks_like(data):
-        raise FormatError("it is no Athena project", where=how.name, expected="# Athena project file")
-    groups = _json_groups(data, how.name) if data.lstrip()[:1] == b"{" else _perl_groups(data, how.name)
+    try:
+        groups = groups_of(data, how.name)
+    except Cut as e:
+        raise Truncated(e.what, where=e.where, expected=e.expected, remedy=e.remedy) from e
     found = [s for i, group in enumerate(groups, 1) if (s := _spectrum(group, i, how))]
     if not found:
         raise FormatError("no group in it is mu(E)", where=how.name, expected="a project with absorption spectra")
@@ -61,7 +30,7 @@ def decode(data: bytes, how: How = How()) -> list[Spectrum]:  # noqa: B008 (froz
 def _spectrum(group: Group, number: int, how: How) -> Spectrum | None:
     """One group; None where it is no mu(E) (chi(k), a detector alone)."""
     where, told, arrays = f"{how.name}: group {number}", group.told, group.arrays
-    if str(told.get("is_xmu", "1")) != "1" or str(told.get("is_chi", "0")) == "1":
+    if not group.is_mu:
         return None
     x, y = arrays.get("x", np.empty(0)), arrays.get("y", np.empty(0))
     if x.size != y.size:
@@ -85,92 +54,3 @@ def _spectrum(group: Group, number: int, how: How) -> Spectrum | None:
         time_ns=start[0] if start else None,
         clock_sigma_ns=start[1] if start else 0,
     )
-
-
-def _json_groups(data: bytes, name: str) -> list[Group]:
-    """The groups of a project that was saved as JSON, in its own order."""
-    try:
-        project = json.loads(data)
-    except (ValueError, RecursionError) as e:
-        cut = not data.rstrip().endswith(b"}")
-        raise (Truncated if cut else FormatError)(f"it is no JSON: {e}", where=name, remedy="Save it again") from e
-    order = project.get("_____order")
-    keys = [k for k in (order if isinstance(order, list) else project) if isinstance(k, str) and k[:5] != "_____"]
-    found = []
-    for number, key in enumerate(keys, 1):
-        body, where = project.get(key), f"{name}: group {number}"
-        if not isinstance(body, dict) or not isinstance(body.get("args", {}), dict):
-            raise FormatError(f"{key!r} is no group", where=where, expected="a table with args, x and y")
-        arrays = {
-            k: _floats(body[k], f"{where}, {k}") for k in ("x", "y", "i0", "signal") if isinstance(body.get(k), list)
-        }
-        found.append(Group(body.get("args", {}), arrays))
-    return found
-
-
-def _perl_groups(data: bytes, name: str) -> list[Group]:
-    """The groups of a project that was saved as Perl."""
-    parts = re.split(rb"(?m)^\[record\]", data)
-    if len(parts) == 1:
-        raise Truncated("no group in it is complete", where=name, remedy="Save the project again")
-    if rest := [m for m in _ASSIGNED.finditer(parts[-1]) if m[2] == b"x"]:
-        raise Truncated("its last group is cut", where=f"{name}:{_line(data, rest[0][0])}", remedy="Save it again")
-    found = []
-    for number, part in enumerate(parts[:-1], 1):
-        where = f"{name}: group {number}"
-        lists = {m[2].decode(): m[3].decode("utf-8", "replace") for m in _ASSIGNED.finditer(part) if m[1] == b"@"}
-        items = _items(lists.get("args", "()"), where)
-        told = dict(zip(items[::2], items[1::2], strict=False))
-        arrays = {
-            k: _floats(_items(lists[k], where), f"{where}, {k}") for k in ("x", "y", "i0", "signal") if k in lists
-        }
-        found.append(Group(told, arrays))
-    return found
-
-
-def _items(text: str, where: str) -> list[str]:
-    """The strings, numbers and (as text) lists of a Perl list in brackets."""
-    inner, position, found = text.strip()[1:-1].strip(), 0, []
-    while position < len(inner):
-        match = _ITEM.match(inner, position)
-        if match is None or match.end() == position:
-            raise FormatError(
-                f"{inner[position : position + 40]!r} is no value", where=where, expected="'text' or number"
-            )
-        quoted, number, *nested = match.groups()
-        found.append(
-            re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else number or next(filter(None, nested), "")
-        )
-        position = match.end()
-    return found
-
-
-def _floats(items: list[Any], where: str) -> np.ndarray:
-    """Numbers, as texts or as such, (n,) float64."""
-    try:
-        values = np.array([float(item) for item in items])
-    except (TypeError, ValueError) as e:
-        raise FormatError(f"{e}", where=where, expected="numbers") from e
-    if not np.isfinite(values).all():
-        raise FormatError("a value is not a finite number", where=where, expected="numbers")
-    return values
-
-
-def _unpacked(data: bytes, most: int, name: str = "") -> bytes:
-    """The content of a gzip file, at most `most` bytes of it where `name` is empty."""
-    unpack = zlib.decompressobj(wbits=31)
-    try:
-        out = unpack.decompress(data, most)
-    except zlib.error as e:
-        if not name:
-            return b""
-        raise FormatError(f"it cannot be unpacked: {e}", where=name, remedy="Save the project again") from e
-    if name and unpack.unconsumed_tail:
-        raise FormatError(f"it unpacks to more than {most:,} bytes", where=name, expected="an Athena project")
-    if name and not unpack.eof:
-        raise Truncated("it ends too early", where=name, remedy="Copy the file again")
-    return out
-
-
-def _line(data: bytes, part: bytes) -> int:
-    return data.count(b"\n", 0, max(0, data.find(part))) + 1

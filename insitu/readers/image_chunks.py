@@ -81,7 +81,7 @@ def check_chunk(item: Any, place: tuple[int, ...], where: str) -> bool:
     corners = [(*lead, y, x) for y in steps[0] for x in steps[1]]
     if len(corners) > 64:
         corners = corners[:1]
-    return all(_checked(item, corner, where) for corner in corners)
+    return all(chunk_is_whole(item, corner, where) for corner in corners)
 
 
 def _compact(item: Any) -> bool:
@@ -90,7 +90,8 @@ def _compact(item: Any) -> bool:
     return item.id.get_create_plist().get_layout() == h5py.h5d.COMPACT
 
 
-def _checked(item: Any, corner: tuple[int, ...], where: str) -> bool:
+def chunk_is_whole(item: Any, corner: tuple[int, ...], where: str) -> bool:
+    """Whether the chunk of a dataset at `corner` is there; `FormatError` where its bytes cannot be what they say."""
     info = item.id.get_chunk_info_by_coord(corner)
     if info is None or info.byte_offset is None or info.size == 0:
         return False

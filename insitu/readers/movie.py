@@ -23,6 +23,7 @@ from typing import Annotated, Literal
 
 from insitu.errors import ConfigError, FormatError, SourceError
 from insitu.readers import movie_picture, movie_stream, movie_tiff
+from insitu.readers.file_series import check_series
 from insitu.readers.follow import State, follow
 from insitu.readers.formats import KNOWN_OTHER
 from insitu.readers.header import SECOND, zone
@@ -67,18 +68,9 @@ class Movie:
         timezone: str = "",
         detector: Detector | None = None,
     ) -> None:
-        if not str(path):
-            raise ConfigError("the path is empty", where="path", expected="a file, a folder or a glob")
-        for key, text in (("pattern", pattern), ("sentinel", sentinel)):
-            if "/" in text:
-                raise ConfigError(f"{text!r} holds a folder", where=key, expected="a file name", remedy="Use path")
-        for key, value in (("idle", idle), ("rate", rate)):
-            if value is not None and not value > 0:
-                raise ConfigError(f"{key} is {value}", where=key, expected="more than 0")
-        if not settle >= 0:
-            raise ConfigError(f"{settle} s is no time to wait", where="settle", expected="0 s or more")
-        if count is not None and count < 1:
-            raise ConfigError(f"{count} frames is no movie", where="count", expected="1 or more")
+        check_series(path, pattern, sentinel, idle, settle, count)
+        if rate is not None and not rate > 0:
+            raise ConfigError(f"rate is {rate}", where="rate", expected="more than 0")
         self.path, self.pattern, self.rate, self.plane = str(path), pattern, rate, plane
         self.place, self.numbers = Path(path).expanduser(), numbers
         self.channel: Channel = channel

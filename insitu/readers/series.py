@@ -89,7 +89,7 @@ def read_whole(path: Path) -> Found:
         with open(path, "rb") as file:
             stat = os.fstat(file.fileno())
             too_large = stat.st_size > LARGEST
-            data = file.read(1024 * 1024 if too_large else LARGEST)
+            data = file.read(1024 * 1024 if too_large else stat.st_size)
     except OSError as error:
         return Found(path=path, problem=f"the file cannot be read: {error.strerror or error}")
     problem = f"{stat.st_size} bytes are no 1-D pattern; only the first MiB is kept" if too_large else ""

@@ -48,6 +48,11 @@ _MODES = {"1": "i0", "2": "itrans", "3": "ifluor"}
 def decode(data: bytes, how: How = How()) -> list[Spectrum]:  # noqa: B008 (frozen)
     """The spectra in a file: one, or one for each scan of a SPEC file. Raises `FormatError` with the line;
     `Truncated` where the end is missing."""
+    if data.startswith(b"EC-Lab ASCII FILE"):
+        raise FormatError(
+            "it is the log of a cell, no absorption spectrum", where=how.name, expected="energies and counts, or mu",
+            remedy="Join it to the spectra: [[join]] in the detector file, with this path",
+        )  # fmt: skip
     data = plain_lines(data, how.name)
     parts = scans(data)
     if not parts:

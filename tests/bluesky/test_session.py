@@ -251,6 +251,23 @@ def test_a_disk_that_fails_ends_the_recording_and_not_the_plan(engine, tmp_path,
     assert insitu.device.state.get() in ("failed", "idle")
 
 
+def test_the_device_can_be_read_by_a_plan_and_event_model_accepts_what_it_says(engine, tmp_path):
+    from event_model import DocumentNames, schema_validators
+
+    camera, documents = Camera(), []
+    with session(engine, tmp_path) as insitu:
+        engine.subscribe(lambda name, document: documents.append((name, document)))
+        engine(bp.count([camera, camera.beam, insitu.device], 3, delay=0.1))
+    for name, document in documents:
+        if name in ("descriptor", "event"):
+            plain = {**document, "data": {k: v for k, v in document.get("data", {}).items() if k != "camera"}}
+            schema_validators[DocumentNames[name]].validate(plain if name == "event" else document)
+    descriptor = next(d for name, d in documents if name == "descriptor")
+    assert descriptor["data_keys"]["insitu_total"]["units"] == "counts"
+    last = [d for name, d in documents if name == "event"][-1]
+    assert last["data"]["insitu_beam_label"] == "normal"
+
+
 def test_a_recipe_that_reads_no_session_is_refused(engine, tmp_path):
     with pytest.raises(ConfigError, match="no detector of this recipe reads a session"):
         Session(engine, "xrd_heating_demo", data_root=tmp_path, sets=["detector.reader.frames=2"])

@@ -5,12 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insitu.decisions.adapt import AdaptStep
+from insitu.decisions.agree import Agree
 from insitu.decisions.finish import FinishWhen
 from insitu.decisions.halt import HaltAfter
 from insitu.decisions.pause import PauseOn
 from insitu.types import Decision, Feature, Measurement, Verdict
 
 RULES = {
+    "agree": lambda: Agree(models=("limits", "change_point"), count=2, within=1e-8),
+    "agree by source": lambda: Agree(models=("limits",), by="source", within=1.0, action="pause"),
     "halt": lambda: HaltAfter(model="limits", count=2, within=4, cool_down=2, clear_after=2),
     "halt on unknown": lambda: HaltAfter(model="limits", count=2, unknown="count"),
     "pause": lambda: PauseOn(model="limits", count=2, resume_after=2),

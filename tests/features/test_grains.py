@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from skimage import io
+from skimage import io, metrics
 
 from insitu.errors import ConfigError
 from insitu.features.grains import Grains
@@ -19,16 +19,44 @@ def known(labels: np.ndarray, step_um: float) -> tuple[int, float]:
     return area.size, float(np.sqrt(4 * area / np.pi).mean()) * step_um
 
 
-@pytest.mark.parametrize("part", [slice(None), slice(0, 121), slice(121, None)], ids=["all", "upper", "lower"])
+HALVES = {
+    "left": (slice(None), slice(0, 100)), "right": (slice(None), slice(100, None)),
+    "upper": (slice(0, 121),), "lower": (slice(121, None),),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", HALVES)
 def test_grains_of_band_contrast_are_those_of_the_orientations(part, data):
-    """Within 20 % and 10 %, with one set of parameters, chosen with the whole of this map in view."""
+    """Within 20 % and 10 %, as the feature comes, in each half of the map."""
     maps = np.load(data / "video" / "ebsd_ni_superalloy_dev.npz")
-    image = np.ascontiguousarray(maps["band_contrast"][part])
-    count, diameter = known(maps["grain_label_5deg_min10"][part], 0.12)
+    image = np.ascontiguousarray(maps["band_contrast"][HALVES[part]])
+    count, diameter = known(maps["grain_label_5deg_min10"][HALVES[part]], 0.12)
     found = Grains(pixel_size=0.12)(framed(image), {}, ())
     assert found["grain_count"].value == pytest.approx(count, rel=0.2)
     assert found["grain_diameter_mean"].value == pytest.approx(diameter, rel=0.1)
     assert found["grain_diameter_mean"].unit == "um"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "judged"), [("left", "right"), ("right", "left"), ("upper", "lower"), ("lower", "upper")]
+)
+def test_a_strength_of_walls_chosen_on_one_half_of_the_map_holds_for_the_other(chosen, judged, data):
+    """Chosen is the smallest whose grains agree with the orientations' as well as the best do (variation of information
+    within 5 %): where the agreement does not decide, faint walls stay. Judged as above on the half not seen."""
+    maps = np.load(data / "video" / "ebsd_ni_superalloy_dev.npz")
+    strengths = np.arange(4.0, 9.1, 0.5)
+    image, truth = (maps[key][HALVES[chosen]] for key in ("band_contrast", "grain_label_5deg_min10"))
+    apart = np.array(
+        [
+            sum(metrics.variation_of_information(np.maximum(truth, 0), Grains(strength=s).segment(image)[0]))
+            for s in strengths
+        ]
+    )
+    strength = float(strengths[apart <= 1.05 * apart.min()][0])
+    count, diameter = known(maps["grain_label_5deg_min10"][HALVES[judged]], 0.12)
+    found = Grains(strength=strength, pixel_size=0.12)(framed(maps["band_contrast"][HALVES[judged]]), {}, ())
+    assert found["grain_count"].value == pytest.approx(count, rel=0.2)
+    assert found["grain_diameter_mean"].value == pytest.approx(diameter, rel=0.1)
 
 
 def test_cells_of_a_foam_are_as_many_in_every_frame(data):
@@ -36,7 +64,7 @@ def test_cells_of_a_foam_are_as_many_in_every_frame(data):
     paths = sorted((data / "video" / "foam_dev").glob("foam_*.png"))
     found = [extract(framed(io.imread(path)), {}, ()) for path in paths]
     counts = [f["grain_count"].value for f in found]
-    assert max(counts) - min(counts) <= 2
+    assert max(counts) - min(counts) <= 1
     assert counts[0] == pytest.approx(401, rel=0.07)  # the upstream recipe counts 400 to 404, triangles at walls too
     assert all(5.6 < f["grain_sides_mean"].value < 6.1 for f in found)
 

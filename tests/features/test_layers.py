@@ -8,6 +8,7 @@ from skimage import io
 
 from insitu.errors import ConfigError
 from insitu.features.layers import Layers
+from insitu.maths.video.layers import find_layer
 from insitu.types import Frame
 
 NAMES = ("021519_3_1426C-100cyc0008", "040617_3_S0410028", "111418_4_1426_100Cyc0032")
@@ -27,6 +28,24 @@ def test_an_oxide_is_as_thick_as_experts_draw_it(name, data):
     assert ((map_ > 0) & (truth > 0)).sum() / ((map_ > 0) | (truth > 0)).sum() > 0.75
     cracks = ((map_ == 2) & (truth == 2)).sum() / ((map_ == 2) | (truth == 2)).sum()
     assert cracks > 0.15, json.dumps({name: float(cracks)})
+
+
+def test_settings_chosen_on_two_pictures_give_the_thickness_in_the_third(data):
+    """Leave one out: the pair of settings that is best on the other two, whichever picture is left out."""
+    folder = data / "video" / "ebc_dev"
+    images = [io.imread(folder / f"{name}.png") for name in NAMES]
+    truths = [(io.imread(folder / f"{name}_mask.png") == 1).sum(0).mean() for name in NAMES]
+    off = np.array(
+        [
+            [find_layer(i, tolerance=t, widest=w).thickness.mean() / d - 1 for i, d in zip(images, truths, strict=True)]
+            for t in (0.06, 0.08, 0.1, 0.14)
+            for w in (0.04, 0.08, 0.12)
+        ]
+    )
+    for left_out in range(3):
+        others = [k for k in range(3) if k != left_out]
+        chosen = np.abs(off[:, others]).max(axis=1).argmin()
+        assert abs(off[chosen, left_out]) < 0.1
 
 
 def drawn(cracked: bool) -> np.ndarray:

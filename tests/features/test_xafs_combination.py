@@ -6,8 +6,8 @@ import pytest
 from insitu.errors import ConfigError
 from insitu.features.xafs_combination import Combination
 from insitu.features.xafs_edge import EdgeFeatures
-from insitu.features.xafs_standards import read_standards
-from tests.maths.absorption.xafs_files import simulated
+from insitu.maths.absorption.standards import read_standards
+from tests.maths.absorption.xafs_files import athena, simulated
 from tests.xafs import computed, prepared, spectrum, value
 
 SHIFTS = {"two": 7118.0, "three": 7122.0, "metal": 7112.0}
@@ -120,3 +120,13 @@ def test_files_of_one_name_get_keys_that_differ(folder: Path, tmp_path: Path) ->
     other.mkdir()
     (other / "two.dat").write_bytes((folder / "three.dat").read_bytes())
     assert [s.name for s in read_standards([folder / "two.dat", other / "two.dat"])] == ["two", "two_2"]
+
+
+def test_groups_of_an_athena_project_are_standards(data: Path) -> None:
+    """Copper at 10 K is itself, not the scan at 150 K."""
+    project = data / "xafs" / "athena" / "cu.prj"
+    fit = Combination(standards=project, groups=["cu010k.dat", "cu150k.dat"], high=300.0)
+    assert fit.names == ["cu010k_dat", "cu150k_dat"]
+    found = fit(spectrum(*athena(project)[0]), {}, ())
+    assert value(found["mix_cu010k_dat_share"]) == pytest.approx(1.0, abs=0.01)
+    assert value(found["mix_cu150k_dat_share"]) == pytest.approx(0.0, abs=0.01)

@@ -55,7 +55,7 @@ def test_pre_edge_peaks_tell_chromium_6_from_chromium_3(library: dict[str, dict]
 
 def test_edge_steps_are_those_of_larch_within_2_percent(library: dict[str, dict]) -> None:
     """Where larch's E0 is on the same flank."""
-    known, seen = larch_edges(HERE.parent / "maths"), 0
+    known, seen = larch_edges(HERE.parent / "maths" / "absorption"), 0
     for path, (e0, step) in known.items():
         if path in library and abs(value(library[path]["e0"]) - e0) < 1.0:
             seen += 1

@@ -32,7 +32,7 @@ def test_the_first_shell_of_copper_is_at_2_24_angstrom_and_falls_with_temperatur
 
 def test_the_magnitude_of_chi_R_is_that_of_larch(foils: dict[str, dict]) -> None:
     """Every fourth value was recorded."""
-    known = larch_curves(HERE.parent / "maths")
+    known = larch_curves(HERE.parent / "maths" / "absorption")
     for name in FOILS:
         ours, theirs = foils[name]["chi_magnitude"].values[::4], known[name]["chir_mag"]
         n = min(ours.size, theirs.size)

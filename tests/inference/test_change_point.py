@@ -192,3 +192,38 @@ def test_impossible_settings_are_refused(keys, where):
     with pytest.raises(ConfigError) as caught:
         ChangePoint(feature="width", **keys)
     assert caught.value.where == where
+
+
+@pytest.mark.parametrize(("per", "unit_s"), [("s", 1.0), ("min", 60.0), ("h", 3600.0)])
+def test_over_time_slopes_are_told_in_the_unit_asked_for_from_the_first_value_on(per, unit_s):
+    rng, start = np.random.default_rng(4), 1_750_000_000_000_000_000
+    seconds = np.cumsum(rng.uniform(20.0, 100.0, 60))  # no even grid
+    values = 0.002 * seconds + np.where(seconds > seconds[40], 0.01 * (seconds - seconds[40]), 0.0)
+    values += 0.05 * rng.standard_normal(60)
+    model, verdicts = ChangePoint(feature="width", on="trend", against="time", per=per), []
+    for n, (s, value) in enumerate(zip(seconds, values, strict=True)):
+        at = start + int(1e9 * s)
+        verdicts.append(
+            model(Measurement(source="det", seq=n, n=n, time_ns=at, features={"width": Feature(value, "deg")}))
+        )
+    quiet, last = verdicts[39], [v for v in verdicts if v.label == "change"][-1]
+    assert quiet.label == "normal"
+    assert quiet.scores["slope"] == pytest.approx(0.002 * unit_s, abs=3.0 * quiet.scores["slope_sigma"])
+    assert 0.0 < quiet.scores["slope_sigma"] < 1e-4 * unit_s
+    assert quiet.reason.endswith(f"deg per {per}")
+    assert last.scores["slope_before"] == pytest.approx(0.002 * unit_s, rel=0.1)
+    assert last.scores["slope_after"] == pytest.approx(0.012 * unit_s, rel=0.1)
+    since = (seconds - seconds[0]) / unit_s
+    assert since[37] < last.scores["time_before"] < last.scores["time_after"] < since[43]
+    assert f"time between {last.scores['time_before']:.5g} and" in last.reason
+
+
+def test_over_time_that_stands_still_there_is_no_slope_and_no_change():
+    model = ChangePoint(feature="width", on="trend", against="time")
+    values = np.random.default_rng(2).normal(0.0, 1.0, 40)
+    for n, value in enumerate(values):
+        verdict = model(
+            Measurement(source="det", seq=n, n=n, time_ns=7, features={"width": Feature(float(value), "deg")})
+        )
+        assert verdict.label == "normal"
+        assert "slope" not in verdict.scores

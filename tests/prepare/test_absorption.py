@@ -8,7 +8,7 @@ from insitu.errors import ConfigError
 from insitu.features.xafs_edge import EdgeFeatures
 from insitu.prepare.absorption import Absorption
 from insitu.types import Axis, Feature
-from tests.maths.absorption.xafs_files import simulated
+from tests.maths.absorption.xafs_files import athena, simulated, table
 from tests.xafs import frames, prepared, scan, spectrum, value
 
 EDGE = EdgeFeatures()
@@ -90,6 +90,86 @@ def test_the_foil_puts_the_energies_right() -> None:
     assert turned - off.axes["energy"].values == pytest.approx(-3.0 * np.ones(energy.size), abs=1.2)
     with pytest.raises(ValueError, match="foil"):
         Absorption(foil_element="Fe")(scan(energy, {k: channels[k] for k in ("i0", "itrans")}), {})
+
+
+def foil_scan(shift: float, seed: int):
+    """A scan of a sample with a foil behind it, on an energy scale that is off by `shift`."""
+    energy, mu = simulated(7120.0)
+    foil = np.interp(energy, *simulated(7112.0))
+    rng, i0 = np.random.default_rng(seed), np.full(energy.size, 1e6)
+    noisy = (np.exp(rng.normal(0.0, 1e-3, energy.size)) for _ in range(2))
+    channels = {"i0": i0, "itrans": i0 * np.exp(-mu) * next(noisy), "irefer": i0 * np.exp(-mu - foil) * next(noisy)}
+    return energy, scan(energy + shift, channels)
+
+
+def written(path: Path, frame) -> Path:
+    rows = np.column_stack([frame.axes["energy"].values, *frame.data])
+    np.savetxt(path, rows, header=f"energy {frame.labels['channels']}")
+    return path
+
+
+def test_the_foil_is_laid_on_that_of_a_reference_scan(tmp_path: Path) -> None:
+    """Shifts within their uncertainty, and that is told with the spectrum; the energies are those of the reference."""
+    file = written(tmp_path / "first.dat", foil_scan(0.0, 0)[1])
+    align, pulls = Absorption(foil_reference=file), []
+    for seed, off in enumerate(np.linspace(-3.0, 3.0, 13), 1):
+        energy, frame = foil_scan(off, seed)
+        out = align(frame, {})
+        shift = out.context["energy_shift"]
+        assert value(shift) == pytest.approx(-off, abs=0.02)
+        assert shift.unit == "eV"
+        assert out.axes["energy"].values == pytest.approx(energy, abs=0.02)
+        assert shift.sigma is not None
+        pulls.append((value(shift) + off) / shift.sigma)
+    assert 0.4 < np.std(pulls) < 2.0
+
+
+def test_with_the_energy_of_the_foil_told_its_edge_is_there_and_not_where_the_reference_scan_has_it(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path / "first.dat", foil_scan(2.0, 0)[1])
+    energy, frame = foil_scan(-1.0, 1)
+    found = Absorption(foil_reference=file, foil_element="Fe")(frame, {})
+    assert found.axes["energy"].values == pytest.approx(energy, abs=0.3)
+    plain = Absorption(foil_reference=file)(frame, {})
+    assert plain.axes["energy"].values == pytest.approx(energy + 2.0, abs=0.05)
+
+
+def test_step_and_quick_scans_of_an_iron_foil_agree_within_their_uncertainty(data: Path) -> None:
+    """Data README: E0 within 0.15 eV of one another."""
+    project = data / "xafs" / "athena" / "FeFoil_QXAFS_Compare.prj"
+    align = Absorption(foil_reference=project, foil_group="Fe_foil_500msec_stepscan.001")
+    for energy, mu in athena(project)[1:]:
+        frame = scan(energy, {"mu": mu, "reference": mu})
+        shift = align(frame, {}).context["energy_shift"]
+        assert shift.sigma is not None
+        assert abs(value(shift)) < min(0.15, 3.0 * shift.sigma)
+
+
+def test_the_foils_of_a_series_are_aligned_with_that_of_its_first_spectrum(data: Path) -> None:
+    files = sorted((data / "xafs" / "series_lno_ni_k_operando").glob("norm_*.txt"))
+    align = Absorption(mode="mu", channels={"mu": "normalised"}, foil_reference=files[0])
+    for file in (files[0], files[30], files[-1]):
+        columns = table(file).T
+        frame = scan(columns[0], {"normalised": columns[1], "reference": columns[2]})
+        shift = align(frame, {}).context["energy_shift"]
+        assert abs(value(shift)) < 0.1
+        assert shift.sigma is not None
+        assert shift.sigma < 0.05
+
+
+def test_a_reference_scan_that_cannot_be_one_is_refused_with_its_file(data: Path, tmp_path: Path) -> None:
+    project = data / "xafs" / "athena" / "FeFoil_QXAFS_Compare.prj"
+    for path, group, said in (
+        (project, "", "foil_group"), (project, "x", "Fe_foil_500msec_stepscan"), (tmp_path / "none.dat", "", "cannot"),
+        (data / "xafs" / "columns_misc" / "cu10k.chi", "", "cu10k"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=said):
+            Absorption(foil_reference=path, foil_group=group)
+    with pytest.raises(ConfigError, match="foil"):
+        Absorption(foil_reference=data / "xafs" / "columns_misc" / "cu_10k.xmu", foil_element="Fe")
+    with pytest.raises(ConfigError, match="foil_reference"):
+        Absorption(foil_group="x")
 
 
 def test_what_counters_count_in_the_dark_is_taken_off() -> None:

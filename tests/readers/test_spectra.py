@@ -228,7 +228,13 @@ def test_no_damage_to_a_project_makes_it_crash_or_invent(data, draw):
 def test_a_project_that_unpacks_without_end_is_refused(monkeypatch):
     import gzip
 
-    monkeypatch.setattr(athena, "MOST_BYTES", 10_000)
+    monkeypatch.setattr("insitu.maths.absorption.athena.MOST_BYTES", 10_000)
     bomb = gzip.compress(b"# Athena project file\n" + b" " * 1_000_000)
     with pytest.raises(FormatError, match="unpacks to more"):
         athena.decode(bomb, How(name="bomb.prj"))
+
+
+def test_the_log_of_a_cell_alone_is_said_to_be_one_and_what_it_is_for(data):
+    (log,) = (data / "xafs" / "series_lno_ni_k_operando").glob("*.mpt")
+    with pytest.raises(FormatError, match=r"log of a cell.*\[\[join\]\]"):
+        list(Spectra(str(log))())

@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 
 from insitu.maths.absorption.fourier import KSTEP, NFFT, RSTEP, WindowName, window
-from insitu.maths.absorption.spectrum import KTOE, NotMeasurable, at_or_below, grid_of, nearest
+from insitu.maths.absorption.spectrum import KTOE, NotMeasurable, at_or_below, grid_of, nearest, plain
 from insitu.maths.absorption.spline import Spline, prepare_spline, read_into
 
 FEWEST_ABOVE = 20
@@ -160,9 +160,9 @@ def remove_background(mu: np.ndarray, step: float, plan: Plan) -> Background:
 
 def remove_backgrounds(mu: np.ndarray, steps: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """chi `(m, p)` and background `(m, n)` of a series `mu` (m, n) with edge steps `(m,)`; the bits of one by one."""
-    mu = np.ascontiguousarray(mu, dtype=np.float64)
+    mu = plain(mu)
     chi, mu0 = np.empty((mu.shape[0], plan.k.size)), mu.copy()
-    _remove(mu, np.ascontiguousarray(steps, dtype=np.float64), tuple(plan), chi, mu0)
+    _remove(mu, plain(steps), tuple(plan), chi, mu0)
     return chi, mu0
 
 

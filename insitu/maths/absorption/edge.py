@@ -6,7 +6,7 @@
 3. E0 is the maximum of d(mu)/dE on the flank: the derivative of the parabola through each point and its neighbours,
    averaged over three points (not on grids coarser than 1 eV); where noise exceeds a tenth of it, averaged over a
    Gaussian of 0.5 to 4 eV instead. A parabola through three of these values refines the place, or a fit to more of them
-   where noise decides which one is the largest (`xafs_vertex`).
+   where noise decides which one is the largest (`vertex`).
 
 Glitches of one or two points and jumps of mu between scan regions are taken out first. The standard uncertainty is
 that of the refined place from the noise of mu and from the grid: which of two equally steep parts of one flank is taken
@@ -19,13 +19,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from insitu.maths.absorption.quality import median_of_five, point_noise
+from insitu.maths.absorption.flank import JUST, find_flank
+from insitu.maths.absorption.medians import median
 from insitu.maths.absorption.spectrum import NotMeasurable, checked
 from insitu.maths.absorption.vertex import vertex
 
-REACH = 20.0
-LEFT_FOR_GOOD = 0.35
-CLEAR, JUST = 10.0, 4.0
+CLEAR = 10.0
 COARSE = 1.0
 CALM, STILL_TOP = 2.0, 0.7
 WIDTHS = (0.5, 1.0, 2.0, 4.0)
@@ -60,111 +59,8 @@ def find_e0(energy: np.ndarray, mu: np.ndarray, near: tuple[float, float] | None
     7121.3
     """
     energy, mu = checked(energy, mu)
-    noise = float(np.median(point_noise(energy, mu)))
-    smooth = median_of_five(mu)
-    coarse, reach = _coarse(energy, smooth, near)
-    net, level = _net(energy, smooth, coarse, reach, noise)
-    clean = _without_jumps(energy, np.where(np.abs(mu - smooth) > max(6.0 * noise, 0.1 * level), smooth, mu), noise)
-    low, high = _flank(energy, net, level, coarse, reach, noise)
-    return _steepest(energy, clean, low, high, noise, level)
-
-
-def _coarse(energy: np.ndarray, mu: np.ndarray, near: tuple[float, float] | None) -> tuple[float, float]:
-    """Energy of the largest step, and how far up and down it was looked for."""
-    steps = np.diff(energy)
-    reach = max(min(REACH, float(energy[-1] - energy[0]) / 6.0), 3.0 * float(np.median(steps)))
-    total = np.concatenate([[0.0], np.cumsum(0.5 * (mu[1:] + mu[:-1]) * steps)])
-    below, above = np.maximum(energy - reach, energy[0]), np.minimum(energy + reach, energy[-1])
-    wanted = (energy - below >= 0.25 * reach) & (above - energy >= 0.25 * reach)
-    if near is not None:
-        wanted &= (energy >= near[0]) & (energy <= near[1])
-    at = np.flatnonzero(wanted)
-    if at.size < 3:
-        raise NotMeasurable(
-            f"the spectrum, {energy[0]:.1f} to {energy[-1]:.1f} eV, does not hold "
-            + ("an edge" if near is None else f"the edge looked for between {near[0]:.0f} and {near[1]:.0f} eV")
-        )
-    up = (np.interp(above[at], energy, total) - total[at]) / (above[at] - energy[at])
-    down = (total[at] - np.interp(below[at], energy, total)) / (energy[at] - below[at])
-    step = up - down
-    best = int(np.argmax(step))
-    if not step[best] > 0.0 or -float(np.min(step)) > 2.0 * float(step[best]):
-        where = energy[at[int(np.argmin(step))]]
-        raise NotMeasurable(f"mu falls at {where:.1f} eV and rises nowhere as much: no edge, or the wrong sign")
-    return float(energy[at[best]]), reach
-
-
-def _net(energy: np.ndarray, mu: np.ndarray, coarse: float, reach: float, noise: float) -> tuple[np.ndarray, float]:
-    """mu above the pre-edge line, and the level of the step some way above the edge."""
-    pre = (energy < coarse - reach) & (energy > coarse - 250.0)
-    if np.count_nonzero(pre) >= 5 and np.ptp(energy[pre]) >= reach:
-        x, y = energy[pre] - coarse, mu[pre]
-        middle = float(np.mean(x))
-        slope = float(np.sum((x - middle) * y) / np.sum((x - middle) ** 2))
-        net = mu - (float(np.mean(y)) + slope * (energy - coarse - middle))
-    else:
-        lowest = energy <= max(energy[0] + 0.5 * (coarse - energy[0]), energy[2])
-        net = mu - float(np.median(mu[lowest]))
-    post = (energy > coarse + reach) & (energy < coarse + 100.0)
-    if np.count_nonzero(post) < 3:
-        post = energy > coarse + 0.5 * reach
-    if np.count_nonzero(post) < 3:
-        raise NotMeasurable(f"the spectrum ends at {energy[-1]:.1f} eV, too close above the rise at {coarse:.1f} eV")
-    level = float(np.median(net[post]))
-    if not level > max(JUST * noise, 1e-9 * float(np.ptp(mu))):
-        raise NotMeasurable(f"no edge: mu above {coarse:.1f} eV does not stay above its trend below")
-    return net, level
-
-
-def _flank(
-    energy: np.ndarray, net: np.ndarray, level: float, coarse: float, reach: float, noise: float
-) -> tuple[int, int]:
-    """From the valley before the rise that leaves 35 % of the step for good, to the first crest behind it."""
-    last = int(np.searchsorted(energy, coarse + reach, side="right")) - 1
-    low, last, high = _walk(energy, net, level, last, coarse - 2.0 * reach, JUST * noise)
-    if last < 2:
-        raise NotMeasurable(f"no pre-edge: mu is above a third of the step from {energy[0]:.1f} eV on")
-    return low, high
-
-
-@njit(cache=True, error_model="numpy")
-def _walk(energy, net, level, start, lowest, shake):
-    """Down from `start` to the last point below 35 % of the step; from there down to the valley (not below energy
-    `lowest`) and up to the crest."""
-    last = start
-    while last >= 0 and net[last] >= LEFT_FOR_GOOD * level:
-        last -= 1
-    if last < 2:
-        return 0, last, 0
-    low, floor = last, net[last]
-    for i in range(last, -1, -1):
-        if net[i] < floor:
-            low, floor = i, net[i]
-        elif net[i] > floor + max(0.12 * level, shake) or energy[i] < lowest:
-            break
-    high = min(last + 1, net.size - 1)
-    top = net[high]
-    for i in range(last + 1, net.size):
-        if net[i] > top:
-            high, top = i, net[i]
-        elif top > 0.6 * level and net[i] < top - max(0.1 * level, shake):
-            break
-        if energy[i] > energy[last] + 2.5 * REACH:
-            break
-    return low, last, high
-
-
-def _without_jumps(energy: np.ndarray, mu: np.ndarray, noise: float) -> np.ndarray:
-    """Steps within one short interval, as between scan regions, levelled out."""
-    h = np.diff(energy)
-    slope = np.diff(mu) / h
-    beside = np.maximum(np.abs(slope[:-2]), np.abs(slope[2:]))
-    jump = np.abs(slope[1:-1]) * h[1:-1]
-    single = (h[1:-1] < 1.5) & (np.abs(slope[1:-1]) > 4.0 * beside) & (jump > 8.0 * noise)
-    if not single.any():
-        return mu
-    slope[1:-1][single] = 0.5 * (slope[:-2] + slope[2:])[single]
-    return mu[0] + np.concatenate([[0.0], np.cumsum(slope * h)])
+    flank = find_flank(energy, mu, near)
+    return _steepest(energy, flank.mu, flank.low, flank.high, flank.noise, flank.level)
 
 
 def _steepest(energy: np.ndarray, mu: np.ndarray, low: int, high: int, noise: float, level: float) -> EdgeEnergy:
@@ -172,7 +68,7 @@ def _steepest(energy: np.ndarray, mu: np.ndarray, low: int, high: int, noise: fl
     first, last = max(low, 2), min(high, energy.size - 3)
     if last - first < 1:
         raise NotMeasurable(f"fewer than two points on the rise at {energy[low]:.1f} eV")
-    three = float(np.median(np.diff(energy[first - 2 : last + 3]))) <= COARSE
+    three = median(np.diff(energy[first - 2 : last + 3])) <= COARSE
     width, (at, steepest, shake) = 0.0, _largest(energy, mu, first, last, 0.0, three)
     for wider in WIDTHS:
         if steepest >= CLEAR * noise * shake:
@@ -194,11 +90,11 @@ def _checked(
     if steepest * 80.0 < level:
         raise NotMeasurable(f"mu rises slowly around {energy[at]:.1f} eV: no edge")
 
-    def rows(first: int, last: int) -> np.ndarray:
+    def rows(first: int, last: int) -> tuple[int, np.ndarray]:
         weights = np.zeros((last - first, energy.size))
-        for k in range(last - first):
-            _weigh(energy, first + k, width, three, weights[k])
-        return weights
+        ends = [_weigh(energy, first + k, width, three, weights[k]) for k in range(last - first)]
+        start, stop = min(low for low, _ in ends), max(high for _, high in ends) + 1
+        return start, weights[:, start:stop]
 
     def top() -> tuple[int, int]:
         calm = CALM * max(width, WIDTHS[0])

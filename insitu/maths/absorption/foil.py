@@ -3,7 +3,7 @@
 Two ways: from E0 of the foil and its known value (absolute), or by laying the foil's scan on a reference scan of the
 same foil (relative; finer, because the whole edge is used). Energies in eV. A shift is what has to be *added*.
 
-    chi^2(shift) = sum ((mu(E_i) - a ref(E_i + shift) - b - c E_i)/sigma_i)^2    over E0 - 15 to E0 + 35 eV
+    chi^2(shift) = sum ((mu(E_i) - a ref(E_i + shift) - b - c E_i)/sigma_i)^2    over E0 - 15 to E0 + 15 eV
 
 The scan stays as it was measured and the smoother of the two is moved: noise that is interpolated is quieter between
 points than on them, so that a moved scan prefers certain places on its grid.
@@ -13,10 +13,13 @@ one edge is another at the next; `d_spacing` given, the axis is corrected so. So
 """
 
 import math
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from insitu.maths.absorption.channels import Channels, mu_of, reference_way
 from insitu.maths.absorption.edge import EdgeEnergy, find_e0
 from insitu.maths.absorption.quality import point_noise
 from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, checked, lowest
@@ -33,6 +36,31 @@ FOILS = {
 """E0 of metal foils (K edges; Ta, Pt, Au and Pb L3) in eV, after J. A. Bearden, A. F. Burr, Rev. Mod. Phys. 39 (1967)
 125, the convention of most beamlines. Absolute measurements (S. Kraft et al., Rev. Sci. Instrum. 67 (1996) 681) lie up
 to 2 eV away: a shift means something only together with the value that it was made for."""
+
+
+NEAR_BY = 5.0
+"""How far around the difference of the two E0 a match is looked for first, eV."""
+MOST_LEFT = 0.02
+"""Part of the variance of a scan that another scan of the same foil may leave beyond noise (thicker, colder)."""
+FOIL_MU = re.compile(r"ref(erence)?|(x?mu)_?r(ef(er(ence)?)?)?|foil(_mu)?|mu_?foil|reference_mu")
+"""Names of channels that hold the foil's mu itself."""
+
+
+def foil_mu(values: np.ndarray, names: Sequence[str], found: Channels, *, told: bool = False) -> np.ndarray | None:
+    """mu (n,) of the reference foil from `values` (channels, n): a channel that is called so, or ln(itrans / irefer);
+    `told`: it is known that the second is the foil. None where there is neither. `NotMeasurable` as of `mu_of`."""
+    way = reference_way(found, names)
+    if way is None or not told:
+        called = (i for i, name in enumerate(names) if FOIL_MU.fullmatch(name) and _could_be_mu(values[i]))
+        direct = next(called, None)
+        if direct is not None:
+            return np.ascontiguousarray(values[direct])
+    return None if way is None else mu_of(values, way, names)
+
+
+def _could_be_mu(values: np.ndarray) -> bool:
+    """Whether a channel holds mu rather than what a chamber counts."""
+    return bool(np.max(np.abs(values)) < 50.0)
 
 
 def foil_shift(found: EdgeEnergy, known: float) -> Estimate:
@@ -53,14 +81,14 @@ def align(
     *,
     largest: float = 10.0,
     below: float = 15.0,
-    above: float = 35.0,
+    above: float = 15.0,
 ) -> Estimate:
     """What to add to `energy` so that the spectrum lies on the reference; both normalised (or both raw), `(n,)`.
 
     Compared over E0 - `below` to E0 + `above` of the one that is moved, by its spline, with scale, offset and slope
-    free: the quieter one, as a rule the reference. Standard uncertainty from the noise of both, times the root of the
-    reduced chi^2 where that is above 1 (foils of another thickness or temperature). Raises `NotMeasurable`: no edge,
-    or no minimum within `largest` eV.
+    free: the quieter one, as a rule the reference. Standard uncertainty from the noise of both; where the two differ by
+    more (foils of another thickness or temperature, a quick scan), from what is left as well, neighbours of which are
+    alike. Raises `NotMeasurable`: no edge, no minimum within `largest` eV, or not the same foil.
     """
     energy, norm = checked(energy, norm)
     reference_energy, reference = checked(reference_energy, reference)
@@ -98,13 +126,13 @@ def _laid_on(fixed: _Side, moved: _Side, largest: float, below: float, above: fl
     if np.count_nonzero(part) < 10:
         raise NotMeasurable(f"fewer than 10 points in common around the edge at {moved.e0:.1f} eV")
     x, y, noise = fixed.energy[part], fixed.mu[part], np.maximum(fixed.sigma[part], 1e-9 * float(np.ptp(fixed.mu)))
-    other = np.interp(x + centre, moved.energy, moved.sigma)
+    other, misfit = np.interp(x + centre, moved.energy, moved.sigma), 0.0
     middle = float(np.mean(x))
     ramp = (x - middle) / float(np.ptp(x))
 
     def fit(shift: float, scale: float) -> tuple[float, float, np.ndarray]:
         """chi^2, scale, and the curve."""
-        total = np.hypot(noise, scale * other * _quieter(moved.energy, x + shift))
+        total = np.hypot(np.hypot(noise, misfit), scale * other * _quieter(moved.energy, x + shift))
         terms = np.stack(
             [read_spline(moved.mu, prepare_spline(moved.energy, x + shift)), np.ones_like(x), ramp], axis=1
         )
@@ -112,17 +140,41 @@ def _laid_on(fixed: _Side, moved: _Side, largest: float, below: float, above: fl
         return float(np.sum(((y - terms @ found) / total) ** 2)), float(found[0]), terms @ found
 
     ratio = float(np.ptp(fixed.mu)) / float(np.ptp(moved.mu))
-    step = max(0.5 * float(np.median(np.diff(x))), 0.25)
-    grid = np.linspace(-largest, largest, 2 * max(int(largest / step), 8) + 1)
-    values = np.array([fit(float(s), ratio)[0] for s in grid])
-    best = int(np.argmin(values))
-    if best in (0, grid.size - 1):
-        raise NotMeasurable(f"no match within {largest:g} eV of the reference foil")
-    shift = lowest(lambda s: fit(s, ratio)[0], float(grid[best - 1]), float(grid[best + 1]))
-    least, scale, _ = fit(shift, ratio)
+    step, near_by = max(0.5 * float(np.median(np.diff(x))), 0.25), near and largest > NEAR_BY
+    while True:
+        low, high = (centre - NEAR_BY, centre + NEAR_BY) if near_by else (-largest, largest)
+        grid = np.linspace(low, high, 2 * max(int(0.5 * (high - low) / step), 8) + 1)
+        best = int(np.argmin([fit(float(s), ratio)[0] for s in grid]))
+        if best in (0, grid.size - 1):
+            if not near_by:
+                raise NotMeasurable(f"no match within {largest:g} eV of the reference foil")
+            near_by = False
+            continue
+        shift = lowest(lambda s: fit(s, ratio)[0], float(grid[best - 1]), float(grid[best + 1]))
+        least, scale, curve = fit(shift, ratio)
+        free = max(x.size - 4, 1)
+        excess = least / free
+        if misfit > 0.0 or not excess > 1.0 + 2.0 * math.sqrt(2.0 / free):  # by chance
+            break
+        # what is no noise counts alike wherever points of the two lie on one another: else it draws shifts there
+        misfit = math.sqrt((excess - 1.0) * float(np.mean(noise**2 + (ratio * other) ** 2)))
     if not scale > 0.0:
         raise NotMeasurable("the scan falls where the reference foil rises")
-    return Estimate(shift, _uncertainty(moved, x, shift, scale, ramp, np.hypot(noise, ratio * other), least))
+    left = misfit**2 / float(np.var(y))
+    if left > MOST_LEFT:
+        raise NotMeasurable(f"the scan is not that of the reference foil: {100.0 * left:.1f} % of it stay unexplained")
+    total = np.hypot(np.hypot(noise, misfit), ratio * other)
+    sigma = _uncertainty(moved, x, shift, scale, ramp, total, least)
+    return Estimate(shift, sigma * (_smooth(y - curve) if misfit > 0.0 else 1.0))
+
+
+def _smooth(left: np.ndarray) -> float:
+    """By how much the uncertainty rises where neighbours among what is left (n,) are alike, as by another thickness:
+    sqrt((1 + r)/(1 - r)), r the correlation of neighbours, if it is more than chance (G. V. Bayley, J. M. Hammersley,
+    Suppl. J. R. Stat. Soc. 8 (1946) 184)."""
+    r = float(np.sum(left[1:] * left[:-1]) / np.sum(left * left))
+    r = min(r, 0.99) if r > 2.0 / math.sqrt(left.size) else 0.0
+    return math.sqrt((1.0 + r) / (1.0 - r))
 
 
 def _quieter(energy: np.ndarray, at: np.ndarray) -> np.ndarray:

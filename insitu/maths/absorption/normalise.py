@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
-from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, at_or_below, grid_of, nearest, spread
+from insitu.maths.absorption.spectrum import Estimate, NotMeasurable, at_or_below, grid_of, nearest, plain, spread
 
 MOST_TERMS = 5
 
@@ -134,7 +135,8 @@ def is_normalised(energy: np.ndarray, mu: np.ndarray, e0: float) -> bool:
 
     That is what a normalised and flattened spectrum does, and what a measured one does by rare chance only.
     """
-    below, above = mu[energy < e0 - 30.0], mu[energy > e0 + 100.0]
+    below = mu[: np.searchsorted(energy, e0 - 30.0, side="left")]
+    above = mu[np.searchsorted(energy, e0 + 100.0, side="right") :]
     if below.size < 5 or above.size < 20:
         return False
     half = above.size // 2
@@ -189,7 +191,7 @@ def normalise(mu: np.ndarray, plan: NormPlan, sigma: np.ndarray | None = None) -
     >>> round(found.step.value, 4), round(found.step.sigma, 5)
     (1.3, 0.00074)
     """
-    mu = np.ascontiguousarray(mu, dtype=np.float64)
+    mu = plain(mu)
     if plan.given:
         return Normalised(mu, mu, np.zeros_like(mu), np.ones_like(mu), Estimate(1.0, 0.0))
     pre_edge = _weigh(plan.pre_terms, plan.pre_weights, mu[plan.pre])
@@ -206,9 +208,14 @@ def normalise(mu: np.ndarray, plan: NormPlan, sigma: np.ndarray | None = None) -
     return Normalised(norm, flat, pre_edge, post_edge, found)
 
 
-def _weigh(terms: np.ndarray, weights: np.ndarray, data: np.ndarray) -> np.ndarray:
+@njit(cache=True, error_model="numpy")
+def _weigh(terms, weights, data):
     """`terms` weighed by the coefficients of `data`: sums in one fixed order, whatever BLAS does elsewhere."""
     out = np.zeros(terms.shape[1])
-    for term, weight in zip(terms, weights, strict=True):
-        out += term * float(np.sum(weight * data))
+    for t in range(terms.shape[0]):
+        total = 0.0
+        for i in range(data.size):
+            total += weights[t, i] * data[i]
+        for i in range(out.size):
+            out[i] += terms[t, i] * total
     return out

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from insitu.maths.absorption.spectrum import NotMeasurable, checked
+from insitu.maths.absorption.medians import median, middle_of
+from insitu.maths.absorption.spectrum import NotMeasurable, checked, plain
 from insitu.maths.absorption.spline import prepare_spline, read_spline
 
 MEDIAN_PER_SIGMA = 0.6744897501960817
@@ -23,6 +24,8 @@ STEEP = 60.0
 FLANK = 20.0
 WIDEST = 10.0
 """How far apart, in eV, points may lie that tell of one in the middle: further apart they differ by EXAFS."""
+FEWEST = 8
+"""Parts with fewer points share the noise of another."""
 MOST_SHARE = 2.0
 """How high a white line may stand, in steps, for its noise to follow it."""
 
@@ -46,10 +49,12 @@ def _residuals(x, y, scaled, stride=1):
         at = (i - 2 * stride, i - stride, i + stride, i + 2 * stride)
         guess, square = 0.0, 1.0
         for a in at:
-            share = 1.0
+            over, under = 1.0, 1.0
             for b in at:
                 if b != a:
-                    share *= (x[i] - x[b]) / (x[a] - x[b])
+                    over *= x[i] - x[b]
+                    under *= x[a] - x[b]
+            share = over / under
             guess += share * y[a]
             square += share * share
         out[i] = y[i] - guess
@@ -81,7 +86,7 @@ def median_of_five(y: np.ndarray) -> np.ndarray:
     >>> median_of_five(np.array([0.0, 1.0, 9.0, 3.0, 4.0, 5.0])).tolist()
     [1.0, 2.0, 3.0, 4.0, 4.5, 4.0]
     """
-    y = np.ascontiguousarray(y, dtype=np.float64)
+    y = plain(y)
     out = np.empty(y.size)
     _median_of_five(y, out)
     return out
@@ -92,7 +97,7 @@ def residuals(energy: np.ndarray, mu: np.ndarray) -> np.ndarray:
 
     0 at the two outermost points on either side.
     """
-    return _residuals(np.ascontiguousarray(energy, np.float64), np.ascontiguousarray(mu, np.float64), True)
+    return _residuals(plain(energy), plain(mu), True)
 
 
 def point_noise(energy: np.ndarray, mu: np.ndarray, e0: float | None = None) -> np.ndarray:
@@ -106,29 +111,73 @@ def point_noise(energy: np.ndarray, mu: np.ndarray, e0: float | None = None) -> 
     >>> round(float(point_noise(energy, mu)[0]), 4)
     0.002
     """
-    off = np.abs(residuals(energy, mu))
-    inner = np.zeros(energy.size, dtype=bool)
-    inner[2:-2] = True
-
-    def level(part: np.ndarray) -> float | None:
-        return float(np.median(off[part])) / MEDIAN_PER_SIGMA if np.count_nonzero(part) >= 8 else None
-
+    energy, mu = plain(energy), plain(mu)
     if e0 is None:
-        one = level(inner)
-        return np.full(energy.size, float(np.median(off)) / MEDIAN_PER_SIGMA if one is None else one)
-    below, above = level(inner & (energy < e0 - 20.0)), level(inner & (energy > e0 + 20.0))
-    everywhere = level(inner)
-    fallback = next((v for v in (above, below, everywhere) if v is not None), 0.0)
-    low, high = (fallback if one is None else one for one in (below, above))
-    sigma = np.where(energy < e0, low, high)
-    edge = np.abs(energy - e0) <= FLANK
-    beside = [(np.abs(energy - e0 - off) <= FLANK) & ~edge for off in (-2.0 * FLANK, 2.0 * FLANK)]
-    if low != high and all(np.count_nonzero(part) >= 3 for part in beside):
-        floor, top = (float(np.median(mu[part])) for part in beside)
-        if top - floor > 4.0 * max(low, high):
-            share = np.clip((median_of_five(mu)[edge] - floor) / (top - floor), 0.0, MOST_SHARE)
-            variance = low**2 + share * (high**2 - low**2)
-            sigma[edge] = np.sqrt(np.maximum(variance, min(low, high) ** 2))
+        return np.full(energy.size, noise_of(energy, mu))
+    return _point_noise(energy, mu, float(e0))
+
+
+def noise_of(energy: np.ndarray, mu: np.ndarray) -> float:
+    """Standard deviation of the noise of a point: one number for all, the median over the spectrum `(n,)`."""
+    off = np.abs(residuals(energy, mu))
+    return median(off[2:-2] if off.size >= FEWEST + 4 else off) / MEDIAN_PER_SIGMA
+
+
+@njit(cache=True, error_model="numpy")
+def _gathered(values, x, low, high, room):
+    """Copies to `room` the values whose x lies above `low` and below `high`, without the two outermost points on
+    either side; gives their number."""
+    count = 0
+    for i in range(2, x.size - 2):
+        if low < x[i] < high:
+            room[count] = values[i]
+            count += 1
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def _beside(values, x, centre, e0, room):
+    """Median of values within `FLANK` of `centre` and not of `e0`; nan for fewer than 3."""
+    count = 0
+    for i in range(x.size):
+        if np.abs(x[i] - centre) <= FLANK and not np.abs(x[i] - e0) <= FLANK:
+            room[count] = values[i]
+            count += 1
+    return middle_of(room[:count]) if count >= 3 else np.nan
+
+
+@njit(cache=True, error_model="numpy")
+def _point_noise(energy, mu, e0):
+    n = energy.size
+    off, room, sigma = np.abs(_residuals(energy, mu, True, 1)), np.empty(n), np.empty(n)
+    levels = np.full(3, np.nan)  # below the edge, above it, everywhere
+    ends = ((-np.inf, e0 - FLANK), (e0 + FLANK, np.inf), (-np.inf, np.inf))
+    for part in range(3):
+        if part == 2 and not (np.isnan(levels[0]) and np.isnan(levels[1])):
+            break
+        count = _gathered(off, energy, ends[part][0], ends[part][1], room)
+        if count >= FEWEST:
+            levels[part] = middle_of(room[:count]) / MEDIAN_PER_SIGMA
+    spare = 0.0
+    for part in (2, 0, 1):
+        if not np.isnan(levels[part]):
+            spare = levels[part]
+    low = spare if np.isnan(levels[0]) else levels[0]
+    high = spare if np.isnan(levels[1]) else levels[1]
+    for i in range(n):
+        sigma[i] = low if energy[i] < e0 else high
+    if low == high:
+        return sigma
+    floor = _beside(mu, energy, e0 - 2.0 * FLANK, e0, room)
+    top = _beside(mu, energy, e0 + 2.0 * FLANK, e0, room)
+    if not top - floor > 4.0 * max(low, high):  # nan where one of them has too few points
+        return sigma
+    smooth = np.empty(n)
+    _median_of_five(mu, smooth)
+    for i in range(n):
+        if np.abs(energy[i] - e0) <= FLANK:
+            share = min(max((smooth[i] - floor) / (top - floor), 0.0), MOST_SHARE)
+            sigma[i] = np.sqrt(max(low**2 + share * (high**2 - low**2), min(low, high) ** 2))
     return sigma
 
 

@@ -19,11 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from insitu.maths.absorption.edge import EdgeEnergy
+from insitu.maths.absorption.medians import median
 from insitu.maths.absorption.normalise import Normalised, NormPlan
 from insitu.maths.absorption.spectrum import Estimate, nothing, spread
 
 TAILS = (2.0, 5.0)
 WIDTHS = tuple(0.6 * 4.0 ** (i / 11.0) for i in range(12))
+_OF_WIDTH = -0.5 / np.array(WIDTHS)[:, None, None] ** 2
 LEAST = 0.005
 BEFORE = 25.0
 TOP = 0.05
@@ -93,7 +95,7 @@ def white_line(
     if tops.size == 0:
         none = nothing(f"no maximum within {reach:g} eV above E0")
         return WhiteLine(none, none, none)
-    noise = float(np.median(sigma)) / found.step.value
+    noise = median(sigma) / found.step.value
     top = int(tops[np.argmax(norm[tops])])
     if np.max(norm[first : last + 1]) > norm[top] + max(0.02, 4.0 * noise):
         top = int(tops[norm[tops] >= 0.6][0]) if np.any(norm[tops] >= 0.6) else top
@@ -229,16 +231,17 @@ def _where_a_peak_stands(x: np.ndarray, y: np.ndarray, basis: np.ndarray) -> np.
     centres = x[(x > x[0] + 2.0) & (x < x[-1] - 2.0)]
     if centres.size == 0:
         return None
-    best, found = 0.0, None
-    for width in WIDTHS:
-        peaks = np.exp(-0.5 * ((x[:, None] - centres) / width) ** 2)
-        own = peaks - q @ (q.T @ peaks)
-        gain = (own.T @ rest) / np.sqrt(np.maximum(np.sum(own**2, axis=0), 1e-12))
-        at = int(np.argmax(gain))
-        inside = np.abs(x - centres[at]) <= 2.5 * width
-        if gain[at] > best and 3 <= np.count_nonzero(inside) <= x.size - basis.shape[1] - 2:
-            best, found = float(gain[at]), inside
-    return found
+    square = (x[:, None] - centres) ** 2
+    peaks = np.exp(square * _OF_WIDTH)
+    alone = np.einsum("wxc,wxc->wc", peaks, peaks) - np.sum((q.T @ peaks) ** 2, axis=1)
+    gain = (rest @ peaks) / np.sqrt(np.maximum(alone, 1e-12))
+    at = np.argmax(gain, axis=1)
+    highest = gain[np.arange(at.size), at]
+    for w in np.argsort(-highest, kind="stable"):
+        inside = np.abs(x - centres[at[w]]) <= 2.5 * WIDTHS[w]
+        if highest[w] > 0.0 and 3 <= np.count_nonzero(inside) <= x.size - basis.shape[1] - 2:
+            return inside
+    return None
 
 
 def _baseline(basis: np.ndarray, y: np.ndarray, beside: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 KTOE = 3.8099819442818976
 """hbar^2 / 2 m_e in eV angstrom^2: E - E0 = KTOE k^2 (CODATA 2018)."""
@@ -34,17 +35,18 @@ def nothing(why: str) -> Estimate:
 
 
 def checked(energy: np.ndarray, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as contiguous float64; `mu` may be one spectrum `(n,)` or a series `(m, n)` on one grid.
+    """Both as `plain` arrays; `mu` may be one spectrum `(n,)` or a series `(m, n)` on one grid.
 
     Raises `NotMeasurable` for fewer than 10 points, lengths that differ, values that are not finite, an energy that
     does not strictly increase, and a spectrum that is one constant.
     """
-    energy = np.ascontiguousarray(energy, dtype=np.float64)
-    mu = np.ascontiguousarray(mu, dtype=np.float64)
+    energy, mu = plain(energy), plain(mu)
     if energy.ndim != 1 or mu.ndim not in (1, 2) or mu.shape[-1] != energy.size:
         raise NotMeasurable(f"energy has shape {energy.shape}, mu {mu.shape}: a spectrum needs one mu per energy")
     if energy.size < FEWEST_POINTS:
         raise NotMeasurable(f"only {energy.size} points (a spectrum needs {FEWEST_POINTS})")
+    if mu.ndim == 1 and _sound(energy, mu):
+        return energy, mu
     grid_of(energy)
     finite = np.isfinite(mu)
     if not finite.all():
@@ -55,6 +57,23 @@ def checked(energy: np.ndarray, mu: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     if mu.size and np.any(np.max(mu, axis=-1) == np.min(mu, axis=-1)):
         raise NotMeasurable("mu is the same at every energy: no absorption edge")
     return energy, mu
+
+
+@njit(cache=True, error_model="numpy")
+def _sound(energy, mu):
+    """Whether one spectrum is as `checked` wants it."""
+    low = high = mu[0]
+    for i in range(mu.size):
+        if not (np.isfinite(energy[i]) and np.isfinite(mu[i])) or (i > 0 and not energy[i] > energy[i - 1]):
+            return False
+        low, high = min(low, mu[i]), max(high, mu[i])
+    return high > low
+
+
+def plain(values: np.ndarray) -> np.ndarray:
+    """Contiguous float64 that may be written to, a copy where it must be one: kernels are compiled for one type."""
+    values = np.ascontiguousarray(values, dtype=np.float64)
+    return values if values.flags.writeable else values.copy()
 
 
 def grid_of(energy: np.ndarray) -> None:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from insitu.maths.absorption.spectrum import plain
+
 
 class Spline(NamedTuple):
     """A grid of m points prepared for evaluation at p places.
@@ -41,7 +43,7 @@ def prepare_spline(x: np.ndarray, at: np.ndarray) -> Spline:
     >>> bool(np.allclose(read_spline(x**3 - 2.0 * x, spline), at**3 - 2.0 * at))
     True
     """
-    x, at = np.ascontiguousarray(x, dtype=np.float64), np.ascontiguousarray(at, dtype=np.float64)
+    x, at = plain(x), plain(at)
     return Spline(*_prepare(x, at))
 
 
@@ -110,7 +112,7 @@ def read_into(y, spline, second, out):
 
 def read_spline(y: np.ndarray, spline: Spline) -> np.ndarray:
     """The spline through `y` (m,) at the prepared places, `(p,)`."""
-    y = np.ascontiguousarray(y, dtype=np.float64)
+    y = plain(y)
     out = np.empty(spline.place.size)
     read_into(y, spline, np.empty(y.size), out)
     return out

@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insitu.maths.absorption.spectrum import spread
-
+Rows = Callable[[int, int], tuple[int, np.ndarray]]
 CLEAR, AT_ONCE = 5.0, 6.5
 FADES = 1.2
 """Where the weight of points ends, in units of how far the fit reaches (V. A. Epanechnikov's)."""
@@ -43,13 +42,14 @@ class _Fit(NamedTuple):
 
 
 def vertex(
-    x: np.ndarray, y: np.ndarray, noise: float, rows_of: Callable[[int, int], np.ndarray],
+    x: np.ndarray, y: np.ndarray, noise: float, rows_of: Rows,
     at: int, top_of: Callable[[], tuple[int, int]],
 ) -> Vertex:  # fmt: skip
-    """The maximum of the curve `rows_of(low, high) @ y` at `x[low:high]`, whose largest point is `at`.
+    """The maximum of a curve that `rows_of(low, high)` gives at `x[low:high]`, and whose largest point is `at`.
 
-    `x`, `y` (n,); `rows_of` gives weights of y, `(high - low, n)`; `noise`: standard deviation of every y; `top_of`:
-    asked, where noise may have made `at` the largest, for the first and last point of the maximum around it.
+    `x`, `y` (n,); `rows_of` gives `first` and weights (high - low, w): the curve is `weights @ y[first : first + w]`.
+    `noise`: standard deviation of every y. `top_of`: asked, where noise may have made `at` the largest, for the first
+    and last point of the maximum around it.
     """
     fit = _fit(x, y, noise, rows_of, at, at - 1, at + 1)
     left, right = float(x[at] - x[at - 1]), float(x[at + 1] - x[at])
@@ -82,7 +82,7 @@ def vertex(
 
 
 def _fit(
-    x: np.ndarray, y: np.ndarray, noise: float, rows_of: Callable[[int, int], np.ndarray],
+    x: np.ndarray, y: np.ndarray, noise: float, rows_of: Rows,
     at: int, low: int, high: int,
 ) -> _Fit | None:  # fmt: skip
     """The parabola over the points `low` to `high` around `at`; None where these do not make one that bends down."""
@@ -92,9 +92,11 @@ def _fit(
     off = x[low : high + 1] - x[at]
     scale = float(np.max(np.abs(off)))
     near = np.sqrt(1.0 - (off / (FADES * scale)) ** 2)
-    weights = np.linalg.pinv(near[:, None] * np.vander(off / scale, degree + 1, increasing=True)) * near
-    weights = weights @ rows_of(low, high + 1)
-    c = [float(v) for v in weights @ y]
+    terms = near[:, None] * np.vander(off / scale, degree + 1, increasing=True)
+    weights = (np.linalg.inv(terms) if len(terms) == degree + 1 else np.linalg.pinv(terms)) * near
+    start, rows = rows_of(low, high + 1)
+    weights = weights @ rows
+    c = [float(v) for v in weights @ y[start : start + weights.shape[1]]]
     if not c[2] < 0.0:
         return None
     where, of_slope, of_bend = -0.5 * c[1] / c[2], weights[1], 2.0 * weights[2]
@@ -107,12 +109,12 @@ def _fit(
         bend, of_bend = bend + 6.0 * where * c[3], of_bend + 6.0 * where * weights[3]
         of_slope = of_slope + 3.0 * where * where * weights[3]
     of_slope = of_slope + 2.0 * where * weights[2]
-    of_bend, of_vertex = (spread(row, np.full(y.size, noise)) for row in (of_bend, of_slope / bend))
+    of_bend, of_vertex = (noise * float(np.linalg.norm(row)) for row in (of_bend, of_slope / bend))
     return _Fit(where * scale, of_vertex * scale, -bend / max(of_bend, 1e-300))
 
 
 def _grid(
-    x: np.ndarray, y: np.ndarray, noise: float, rows_of: Callable[[int, int], np.ndarray],
+    x: np.ndarray, y: np.ndarray, noise: float, rows_of: Rows,
     at: int, fit: _Fit,
 ) -> float:  # fmt: skip
     """How far the vertex of a quartic through five points lies away, beyond noise; linearised around the parabola's."""
@@ -121,12 +123,13 @@ def _grid(
         return 0.0
     off = x[low:high] - x[at]
     scale = float(np.max(np.abs(off)))
-    weights = np.linalg.inv(np.vander(off / scale, 5, increasing=True)) @ rows_of(low, high)
-    c, where = weights @ y, fit.off / scale
+    start, rows = rows_of(low, high)
+    weights = np.linalg.inv(np.vander(off / scale, 5, increasing=True)) @ rows
+    c, where = weights @ y[start : start + weights.shape[1]], fit.off / scale
     slope = c[1] + where * (2.0 * c[2] + where * (3.0 * c[3] + where * 4.0 * c[4]))
     bend = 2.0 * c[2] + where * (6.0 * c[3] + where * 12.0 * c[4])
     if not bend < 0.0:
         return 0.0
     of_slope = weights[1] + where * (2.0 * weights[2] + where * (3.0 * weights[3] + where * 4.0 * weights[4]))
-    moves, said = slope / bend * scale, spread(of_slope, np.full(y.size, noise)) / abs(bend) * scale
+    moves, said = slope / bend * scale, noise * float(np.linalg.norm(of_slope)) / abs(bend) * scale
     return math.sqrt(max(moves * moves - said * said, 0.0))

@@ -13,10 +13,13 @@ import math
 import numpy as np
 from numba import njit
 
+from insitu.maths.video.grains_merge import merged
 from insitu.maths.video.segment import components, opencv
 
 LEVELS = 16
 """Steps of the flooding per unit."""
+FINER = 0.4
+"""Basins are parted by passes of this part of the strength that a wall needs on the whole."""
 
 
 def ridges(image: np.ndarray, width: float, length: float, directions: int = 12) -> np.ndarray:
@@ -41,7 +44,7 @@ def ridges(image: np.ndarray, width: float, length: float, directions: int = 12)
     return best
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _root(parent: np.ndarray, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -49,7 +52,7 @@ def _root(parent: np.ndarray, i: int) -> int:
     return i
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _flood(level: np.ndarray, order: np.ndarray, height: int, least: int, labels: np.ndarray) -> int:
     """Floods int32 `level` `(y, x)` in `order` of rising level; writes labels 1..n in order of reading, gives n."""
     rows, columns = level.shape
@@ -122,10 +125,10 @@ def pixel_noise(image: np.ndarray) -> float:
 def by_lines(
     image: np.ndarray, *, width: float, length: float, strength: float, share: float, least: int, dark: bool = True
 ) -> tuple[np.ndarray, int]:
-    """Grains between lines: the watershed of `ridges`, with the walls that count.
+    """Grains between lines: the watershed of `ridges`, joined across the walls that do not count.
 
-    A wall counts where it stands out by `strength` times the noise of the pixels, and by `share` of what the clearest
-    walls do (the 99.5th percentile of `ridges`). Brightness and contrast of the image do not matter. ValueError where
+    A wall counts where its mean response is `strength` times the noise of the pixels, and `share` of what the clearest
+    walls have (the 99.5th percentile of `ridges`). Brightness and contrast of the image do not matter. ValueError where
     all pixels are equal.
     """
     noise = pixel_noise(image)
@@ -133,7 +136,9 @@ def by_lines(
     clearest = float(np.percentile(response, 99.5))
     if float(np.ptp(response)) < 1e-6 * max(1.0, float(np.abs(image).max())):
         raise ValueError("the image shows nothing: all pixels are equal")
-    return watershed(response, max(strength * noise, share * clearest), least)
+    level = max(strength * noise, share * clearest)
+    labels, _ = watershed(response, FINER * level, 1)
+    return merged(labels, response, level, least)
 
 
 def by_level(mask: np.ndarray, *, least: int, most: int | None, reach: float) -> tuple[np.ndarray, int]:
@@ -160,7 +165,7 @@ def by_level(mask: np.ndarray, *, least: int, most: int | None, reach: float) ->
     return seeds, count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _pairs(labels: np.ndarray, across: int, out: np.ndarray) -> int:
     """Pairs of labels a < b with at most `across` px of nothing between them along y or x, with repeats."""
     rows, columns = labels.shape

@@ -13,7 +13,7 @@ _A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11, _33 = (np.uint64(k) for k in (30, 27, 31, 11, 33))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mixed(state: np.ndarray) -> np.uint64:
     """The next random word of splitmix64 (Steele, Lea and Flood, OOPSLA 2014); the same on every machine."""
     state[0] += _STEP
@@ -23,7 +23,7 @@ def _mixed(state: np.ndarray) -> np.uint64:
     return z ^ (z >> _31)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def sweep(sites: np.ndarray, sweeps: int, state: np.ndarray, chance: np.ndarray) -> None:
     """`sweeps` tries per site of int32 `sites` `(y, x)` (periodic), in place. `state` `(1,)` uint64 is the randomness;
     `chance` `(25,)`: the chance of a step that costs so much."""

@@ -2,7 +2,7 @@
 
 The upper limit is the path from left to right along the strongest step in brightness, the lower one the path below it
 along the clearest line or step. Both are shortest paths through a cost, by dynamic programming. Then what lies at the
-upper limit and is not like the layer (pores and other matter wider than cracks) is taken off it.
+upper limit and is not like the layer (pores, and the matter above, wider than cracks) is taken off it.
 """
 
 import math
@@ -34,7 +34,7 @@ class Layer(NamedTuple):
         return self.inside.sum(0).astype(np.float64)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def shortest_path(cost: np.ndarray, bend: float) -> np.ndarray:
     """Rows `(x,)` int64 of the path from left to right with the least sum of `cost` `(y, x)` float64.
 
@@ -88,7 +88,7 @@ def _cost(strength: np.ndarray, allowed: np.ndarray, typical: float) -> np.ndarr
 
 
 def find_layer(
-    image: np.ndarray, *, margin: float = 0.05, thinnest: int = 48, tolerance: float = 0.1, widest: float = 0.08
+    image: np.ndarray, *, margin: float = 0.05, thinnest: int = 48, tolerance: float = 0.08, widest: float = 0.08
 ) -> Layer:
     """The layer of a cross-section `(y, x)`, 128 px or more each way.
 
@@ -129,14 +129,20 @@ def find_layer(
 def _without_pores(
     grey: np.ndarray, upper: np.ndarray, lower: np.ndarray, tolerance: float, widest: float, scale: float, low: float
 ) -> Layer:
-    """The layer between two limits, without what reaches in from above and is unlike it."""
+    """The layer between two limits, without what reaches in from above and is unlike it: pores, the matter above."""
     cv2 = opencv("layers")
     rows = np.arange(grey.shape[0])[:, None]
     band = (rows >= upper) & (rows <= lower)
     thick = float((lower - upper).mean())
     level = float(np.median(grey[band]))
     calm = cv2.medianBlur(grey.astype(np.uint8), 11).astype(np.float32)
-    unlike = (np.abs(calm - level) > tolerance * max(level, 1.0)) & (rows < upper + 0.5 * thick)
+    beyond = grey[(rows < upper - COARSE) & (rows > upper - 0.5 * thick)]
+    allowed = tolerance * max(level, 1.0)
+    # pores are dark; what is bright is the matter above reaching in, but only where that is bright
+    unlike = calm < level - allowed
+    if beyond.size and float(np.median(beyond)) > level + allowed:
+        unlike |= calm > level + allowed
+    unlike &= rows < upper + 0.5 * thick
     outside = ((unlike & band) | (rows < upper)).astype(np.uint8)
     across = max(3, round(widest * thick) | 1)
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))

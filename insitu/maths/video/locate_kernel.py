@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def band_pass(raw, top, flip, weights, box, least):
     """Gaussian smoothing minus running mean, 0 where the difference is below `least`.
 
@@ -80,7 +80,7 @@ def band_pass(raw, top, flip, weights, box, least):
     return band, highest.max(), residual / quiet if quiet else 0.0
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def quantise(band, scale, out, histogram):
     """`out` = whole part of `scale * band` `(h, w)`; `histogram` counts its values."""
     height, width = band.shape
@@ -91,7 +91,7 @@ def quantise(band, scale, out, histogram):
             histogram[value] += 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def percentile(histogram, percent):
     """The percentile of the values above 0 that a histogram holds, by linear interpolation; -1 where there is none."""
     count = np.int64(0)
@@ -112,7 +112,7 @@ def percentile(histogram, percent):
     return first + (second - first) * (place - low)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def peaks(image, threshold, before, after, margin):
     """Places `(n, 2)` (y, x) of pixels above `threshold` that no pixel of the square from `before` behind to `after`
     ahead exceeds, at least `margin` pixels away from the edges."""
@@ -138,7 +138,7 @@ def peaks(image, threshold, before, after, margin):
     return found[:count]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _is_top(image, y, x, value, before, after):
     left, right = max(x - before, 0), min(x + after, image.shape[1] - 1)
     for j in range(max(y - before, 0), min(y + after, image.shape[0] - 1) + 1):
@@ -149,7 +149,7 @@ def _is_top(image, y, x, value, before, after):
     return True
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def centroids(image, raw, top, flip, places, radius, dy, dx, iterations, shift, out):
     """Centres of brightness within a disc around each place, moved until it sits in the middle.
 
@@ -198,7 +198,7 @@ def centroids(image, raw, top, flip, places, radius, dy, dx, iterations, shift, 
         out[n, 5], out[n, 6], out[n, 7] = brightest, whole, spread
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def crowded(found, separation):
     """Which rows `(n,)` of y, x, mass, ... (in order of y, almost) lie nearer than `separation` to one of more mass;
     of equal masses the one further up and left goes."""

@@ -178,7 +178,7 @@ def fit_power_law(lags: np.ndarray, msd: np.ndarray) -> PowerLaw | None:
     return PowerLaw(round(slope, 12), math.sqrt(variance / spread), round(at_one, 12), at_one * level_sigma)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _add(place, stamp, length, slots, points, good, tick, min_length, max_lag, sums):
     span, rows = stamp.shape[1], sums.shape[0]
     for n in range(slots.size):
@@ -196,7 +196,7 @@ def _add(place, stamp, length, slots, points, good, tick, min_length, max_lag, s
                     _to_here(place[slot], stamp[slot], end, max_lag, sums[end % rows])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _to_here(place, stamp, end, max_lag, sums):
     span = stamp.size
     y, x = place[end % span, 0], place[end % span, 1]

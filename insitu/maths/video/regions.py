@@ -30,7 +30,7 @@ class Regions(NamedTuple):
         return np.sqrt(4.0 * self.area / math.pi)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _renumber(labels: np.ndarray, new: np.ndarray, out: np.ndarray) -> int:
     """Numbers in the order in which regions begin; `new` `(n + 1,)` zeros. Gives how many there are."""
     found = 0
@@ -46,7 +46,7 @@ def _renumber(labels: np.ndarray, new: np.ndarray, out: np.ndarray) -> int:
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _sums(labels: np.ndarray, sums: np.ndarray, border: np.ndarray) -> None:
     """Per label: pixels, and sums of y, x, yy, xx, yx, run by run of equal labels along x."""
     height, width = labels.shape
@@ -72,21 +72,21 @@ def _sums(labels: np.ndarray, sums: np.ndarray, border: np.ndarray) -> None:
                 border[label] = True
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def brightness(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """Sums of float64 `image` `(y, x)` inside and outside the bool `mask`, always added in the same order (row sums,
-    then these): numpy's and BLAS' own orders depend on where an array lies in memory."""
-    inside, outside = 0.0, 0.0
+    """Sums of float64 `image` `(y, x)` inside and outside the bool `mask`, always added in the same order (down each
+    column, then these): numpy's and BLAS' own orders depend on where an array lies in memory."""
+    inside, all_of_it = np.zeros(image.shape[1]), np.zeros(image.shape[1])
     for y in range(image.shape[0]):
-        a, b = 0.0, 0.0
-        for x in range(image.shape[1]):
-            if mask[y, x]:
-                a += image[y, x]
-            else:
-                b += image[y, x]
-        inside += a
-        outside += b
-    return inside, outside
+        row, marked = image[y], mask[y]
+        for x in range(row.size):
+            all_of_it[x] += row[x]
+            inside[x] += row[x] * marked[x]
+    within, total = 0.0, 0.0
+    for x in range(inside.size):
+        within += inside[x]
+        total += all_of_it[x]
+    return within, total - within
 
 
 def measure(labels: np.ndarray, count: int) -> Regions:

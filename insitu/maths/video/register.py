@@ -22,21 +22,25 @@ import numpy as np
 SMOOTHING = 1.5
 """Width of the Gaussian at each level, px."""
 REACH = 5
+"""Pixels of it to each side; `_smooth` is written out for these."""
 PARTS = 8
 COARSE = 128
 """Side in px to which images are reduced for the rough shift."""
 SMALLEST = 32
+OUTLYING = 6.0
 
 
 class Shift(NamedTuple):
     """Movement from the first image to the second along y and x, its standard uncertainties, px; `correlation` of the
-    images after it was taken out (1: the same)."""
+    images after it was taken out (1: the same); `changed`: part of the pixels whose difference is then larger than
+    `OUTLYING` times its typical scatter (1.4826 times the median size): what came, went or moved on its own."""
 
     y: float
     x: float
     sigma_y: float
     sigma_x: float
     correlation: float
+    changed: float
 
 
 def register(before: np.ndarray, after: np.ndarray) -> Shift:
@@ -58,12 +62,12 @@ def register(before: np.ndarray, after: np.ndarray) -> Shift:
     while min(pyramid[-1][0].shape) >= 2 * COARSE:
         pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
     y, x = rough(*pyramid[-1])
-    found = Shift(y, x, 0.0, 0.0, 0.0)
+    found = Shift(y, x, 0.0, 0.0, 0.0, 0.0)
     for level in range(len(pyramid) - 1, -1, -1):
         if level < len(pyramid) - 1:
             found = found._replace(y=2.0 * found.y, x=2.0 * found.x)
         for _ in range(3 if level == len(pyramid) - 1 else 2 if level else 1):
-            found = refine(*pyramid[level], found.y, found.x)
+            found = refine(*pyramid[level], found.y, found.x, compare=level == 0)
     return found
 
 
@@ -78,11 +82,17 @@ def _numbers(image: np.ndarray) -> np.ndarray:
     return np.where(some, numbers, numbers[some].mean() if some.any() else 0.0).astype(np.float32)
 
 
-def halved(image: np.ndarray) -> np.ndarray:
-    """The image with each 2 x 2 pixels made one, their mean."""
-    rows, columns = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
-    even = image[:rows, :columns]
-    return 0.25 * (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2])
+@numba.njit(cache=True, nogil=True)
+def halved(image):
+    """The float32 image with each 2 x 2 pixels made one, their mean."""
+    rows, columns = image.shape[0] // 2, image.shape[1] // 2
+    out = np.empty((rows, columns), np.float32)
+    quarter = np.float32(0.25)
+    for y in range(rows):
+        upper, lower, target = image[2 * y], image[2 * y + 1], out[y]
+        for x in range(columns):
+            target[x] = quarter * (upper[2 * x] + lower[2 * x] + upper[2 * x + 1] + lower[2 * x + 1])
+    return out
 
 
 def rough(a: np.ndarray, b: np.ndarray) -> tuple[int, int]:
@@ -103,16 +113,16 @@ def rough(a: np.ndarray, b: np.ndarray) -> tuple[int, int]:
     return y - a.shape[0] if y > limits[0] else y, x - a.shape[1] if x > limits[1] else x
 
 
-def refine(a: np.ndarray, b: np.ndarray, y: float, x: float) -> Shift:
-    """A better shift of `(y, x)` float32 images from one that is nearly right (about 1 px)."""
+def refine(a: np.ndarray, b: np.ndarray, y: float, x: float, *, compare: bool = False) -> Shift:
+    """A better shift of `(y, x)` float32 images from one that is nearly right (about 1 px). `compare`: say what
+    changed, too."""
     whole_y, whole_x = round(y), round(x)
     rest_y, rest_x = y - whole_y, x - whole_x
     one, two = _overlap(a, b, whole_y, whole_x)
     if min(one.shape) < 2 * REACH + PARTS + 2:
         raise ValueError("the frames hardly overlap: the content moved by more than can be followed")
-    smooth_one = _smooth(one, _weights(rest_y / 2), _weights(rest_x / 2))
-    smooth_two = _smooth(two, _weights(-rest_y / 2), _weights(-rest_x / 2))
-    (mean_one, spread_one), (mean_two, spread_two) = _level(smooth_one), _level(smooth_two)
+    smooth_one, mean_one, spread_one = _smooth(one, _weights(rest_y / 2), _weights(rest_x / 2))
+    smooth_two, mean_two, spread_two = _smooth(two, _weights(-rest_y / 2), _weights(-rest_x / 2))
     if not (spread_one > 0 and spread_two > 0):
         raise ValueError("nothing can be seen in the part that the frames share")
     sums = np.zeros((PARTS, PARTS, 6))
@@ -131,7 +141,11 @@ def refine(a: np.ndarray, b: np.ndarray, y: float, x: float) -> Shift:
     covariance = inverse @ (left.T @ left) @ inverse * (len(parts) / (len(parts) - 2.0))
     correlation = total[5] / ((smooth_one.shape[0] - 2) * (smooth_one.shape[1] - 2))
     sigma_y, sigma_x = (math.sqrt(max(0.0, float(covariance[i, i]))) for i in (0, 1))
-    return Shift(float(y + step[0]), float(x + step[1]), sigma_y, sigma_x, float(min(1.0, correlation)))
+    changed = 0.0
+    if compare:
+        changed = _changed(smooth_one, smooth_two, mean_one, mean_two, 1.0 / spread_one, 1.0 / spread_two)
+    y, x = float(y + step[0]), float(x + step[1])
+    return Shift(y, x, sigma_y, sigma_x, float(min(1.0, correlation)), changed)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray, y: int, x: int) -> tuple[np.ndarray, np.ndarray]:
@@ -142,11 +156,13 @@ def _overlap(a: np.ndarray, b: np.ndarray, y: int, x: int) -> tuple[np.ndarray, 
     return np.ascontiguousarray(one), np.ascontiguousarray(two)
 
 
-def _level(image: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of the pixels."""
-    mean = float(image.mean(dtype=np.float64))
-    rest = (image - np.float32(mean)).ravel()
-    return mean, math.sqrt(max(0.0, float(np.mean(rest * rest, dtype=np.float64))))
+def _changed(a: np.ndarray, b: np.ndarray, mean_a: float, mean_b: float, scale_a: float, scale_b: float) -> float:
+    """The part of the pixels that differ by far more than most; every second row and column is asked."""
+    one, two = a[::2, ::2], b[::2, ::2]
+    off = np.abs((two - np.float32(mean_b)) * np.float32(scale_b) - (one - np.float32(mean_a)) * np.float32(scale_a))
+    some = off.ravel()[::7]
+    scatter = 1.4826 * float(np.partition(some, some.size // 2)[some.size // 2])
+    return float(np.count_nonzero(off > OUTLYING * max(scatter, 1e-3)) / off.size)
 
 
 def _weights(offset: float) -> np.ndarray:
@@ -156,56 +172,75 @@ def _weights(offset: float) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _smooth(image, along_y, along_x):
-    """The image smoothed along both axes, REACH pixels smaller on each side."""
-    height, width = image.shape
-    reach = along_y.size // 2
-    out = np.empty((height - 2 * reach, width - 2 * reach), np.float32)
-    line = np.empty(width, np.float32)
-    for y in range(out.shape[0]):
-        first = image[y]
-        for x in range(width):
-            line[x] = first[x] * along_y[0]
-        for j in range(1, along_y.size):
-            row, weight = image[y + j], along_y[j]
-            for x in range(width):
-                line[x] += row[x] * weight
+    """The image smoothed along both axes, REACH pixels smaller on each side; mean and standard deviation of that.
+
+    Sums are written out and kept column by column: the compiler then works on many columns at once.
+    """
+    height, width = image.shape[0] - 2 * REACH, image.shape[1] - 2 * REACH
+    out, line = np.empty((height, width), np.float32), np.empty(width + 2 * REACH, np.float32)
+    sums, squares = np.zeros(width), np.zeros(width)
+    first = np.float64(image[0, 0])
+    v, h = along_y, along_x
+    v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10 = v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10]
+    h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10 = h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10]
+    for y in range(height):
+        r0, r1, r2, r3, r4, r5 = image[y], image[y + 1], image[y + 2], image[y + 3], image[y + 4], image[y + 5]
+        r6, r7, r8, r9, r10 = image[y + 6], image[y + 7], image[y + 8], image[y + 9], image[y + 10]
+        for x in range(line.size):
+            above = r0[x] * v0 + r1[x] * v1 + r2[x] * v2 + r3[x] * v3 + r4[x] * v4
+            line[x] = above + r5[x] * v5 + r6[x] * v6 + r7[x] * v7 + r8[x] * v8 + r9[x] * v9 + r10[x] * v10
         target = out[y]
-        for x in range(target.size):
-            target[x] = line[x] * along_x[0]
-        for j in range(1, along_x.size):
-            weight = along_x[j]
-            for x in range(target.size):
-                target[x] += line[x + j] * weight
-    return out
+        for x in range(width):
+            left = line[x] * h0 + line[x + 1] * h1 + line[x + 2] * h2 + line[x + 3] * h3 + line[x + 4] * h4
+            right = line[x + 6] * h6 + line[x + 7] * h7 + line[x + 8] * h8 + line[x + 9] * h9 + line[x + 10] * h10
+            value = left + line[x + 5] * h5 + right
+            target[x] = value
+            off = np.float64(value) - first
+            sums[x] += off
+            squares[x] += off * off
+    total, square = 0.0, 0.0
+    for x in range(width):
+        total += sums[x]
+        square += squares[x]
+    count = height * width
+    mean = total / count
+    return out, first + mean, math.sqrt(max(0.0, square / count - mean * mean))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _equations(a, b, mean_a, mean_b, scale_a, scale_b, sums):
     """For each part of the image: gy gy, gy gx, gx gx, gy d, gx d and a b, with g the gradient of the mean of both
-    and d their difference, both in units of their spread."""
+    and d their difference, both in units of their spread. Column by column, as `_smooth`."""
     height, width = a.shape
     parts = sums.shape[0]
-    for y in range(1, height - 1):
-        part = (y - 1) * parts // (height - 2)
-        for block in range(parts):
-            yy, yx, xx, yd, xd, ab = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            start, stop = 1 + block * (width - 2) // parts, 1 + (block + 1) * (width - 2) // parts
-            for x in range(start, stop):
-                gy = 0.25 * ((a[y + 1, x] - a[y - 1, x]) * scale_a + (b[y + 1, x] - b[y - 1, x]) * scale_b)
-                gx = 0.25 * ((a[y, x + 1] - a[y, x - 1]) * scale_a + (b[y, x + 1] - b[y, x - 1]) * scale_b)
-                one, two = (a[y, x] - mean_a) * scale_a, (b[y, x] - mean_b) * scale_b
+    mid_a, mid_b = np.float32(mean_a), np.float32(mean_b)
+    unit_a, unit_b = np.float32(scale_a), np.float32(scale_b)
+    slope_a, slope_b = np.float32(0.25 * scale_a), np.float32(0.25 * scale_b)
+    columns = np.empty((6, width), np.float32)
+    yy, yx, xx, yd, xd, ab = columns[0], columns[1], columns[2], columns[3], columns[4], columns[5]
+    for part in range(parts):
+        columns[:] = 0.0
+        first, last = 1 - (-part * (height - 2) // parts), 1 - (-(part + 1) * (height - 2) // parts)
+        for y in range(first, last):
+            a_up, a_row, a_down = a[y - 1], a[y], a[y + 1]
+            b_up, b_row, b_down = b[y - 1], b[y], b[y + 1]
+            for x in range(1, width - 1):
+                gy = (a_down[x] - a_up[x]) * slope_a + (b_down[x] - b_up[x]) * slope_b
+                gx = (a_row[x + 1] - a_row[x - 1]) * slope_a + (b_row[x + 1] - b_row[x - 1]) * slope_b
+                one, two = (a_row[x] - mid_a) * unit_a, (b_row[x] - mid_b) * unit_b
                 d = two - one
-                yy += gy * gy
-                yx += gy * gx
-                xx += gx * gx
-                yd += gy * d
-                xd += gx * d
-                ab += one * two
-            sums[part, block, 0] += yy
-            sums[part, block, 1] += yx
-            sums[part, block, 2] += xx
-            sums[part, block, 3] += yd
-            sums[part, block, 4] += xd
-            sums[part, block, 5] += ab
+                yy[x] += gy * gy
+                yx[x] += gy * gx
+                xx[x] += gx * gx
+                yd[x] += gy * d
+                xd[x] += gx * d
+                ab[x] += one * two
+        for block in range(parts):
+            start, stop = 1 + block * (width - 2) // parts, 1 + (block + 1) * (width - 2) // parts
+            for k in range(6):
+                total = 0.0
+                for x in range(start, stop):
+                    total += columns[k, x]
+                sums[part, block, k] = total

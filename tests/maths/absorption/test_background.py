@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.maths.test_xafs_normalise import spectra
 
 from insitu.maths.absorption.background import prepare_background, remove_background, remove_backgrounds
 from insitu.maths.absorption.fourier import KSTEP, RSTEP, first_shell, fourier, prepare_transform, window
 from insitu.maths.absorption.spectrum import NotMeasurable
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
+from tests.maths.absorption.test_normalise import spectra
 
 HERE = Path(__file__).parent
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.edges import edge_of
 from insitu.maths.absorption.spectrum import NotMeasurable
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
 
 
 @pytest.fixture(scope="module")

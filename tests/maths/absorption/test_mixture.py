@@ -8,7 +8,7 @@ from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.mixture import combine
 from insitu.maths.absorption.normalise import normalise, prepare_normalisation
 from insitu.maths.absorption.spectrum import NotMeasurable
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
 
 E = np.arange(7080.0, 7180.0, 0.5)
 

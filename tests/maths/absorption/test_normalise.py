@@ -7,7 +7,7 @@ from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.normalise import is_normalised, keep_normalised, normalise, prepare_normalisation
 from insitu.maths.absorption.quality import point_noise
 from insitu.maths.absorption.spectrum import NotMeasurable
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
 
 HERE = Path(__file__).parent
 

@@ -5,7 +5,7 @@ from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.normalise import normalise, prepare_normalisation
 from insitu.maths.absorption.quality import find_glitches, median_of_five, point_noise, repeatability, residuals
 from insitu.maths.absorption.spectrum import NotMeasurable
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
 
 FOLDER = "xafs/glitch_dnd/dnd_"
 

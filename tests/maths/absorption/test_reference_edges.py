@@ -4,7 +4,7 @@ import pytest
 from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.edges import ENERGIES, SHELLS, edge_of, edges_between, guess_edge
 from insitu.maths.absorption.spectrum import NotMeasurable
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
 
 
 def test_element_and_edge_are_found_from_the_spectrum_alone(data) -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from insitu.maths.absorption.series import Plans, digest_of, exafs, exafs_series
 from insitu.maths.absorption.spectrum import NotMeasurable
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
 
 
 @pytest.fixture(scope="module")

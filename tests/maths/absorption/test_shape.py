@@ -5,7 +5,7 @@ from insitu.maths.absorption.edge import find_e0
 from insitu.maths.absorption.normalise import keep_normalised, normalise, prepare_normalisation
 from insitu.maths.absorption.quality import point_noise
 from insitu.maths.absorption.shape import energy_at, pre_edge_peak, white_line
-from tests.maths import xafs_files as files
+from tests.maths.absorption import xafs_files as files
 
 
 def described(energy: np.ndarray, mu: np.ndarray, *, given: bool = False):
