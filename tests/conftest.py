@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.broker import Broker, NoBrokerError
 
 ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile("insitu", deadline=None)  # the first call compiles, and machines are slow at times
+settings.load_profile("insitu")
 
 
 @pytest.fixture(scope="session")
