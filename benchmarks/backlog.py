@@ -97,7 +97,9 @@ def main(disk: Path, *, quick: bool) -> None:
     try:
         beamline = f"b{uuid.uuid4().hex[:8]}"
         command = [sys.executable, "-c", RUN, str(frames), broker.bootstrap, beamline, str(folder)]
-        run, forwarder, seal = watched(command, lambda: any(folder.glob("runs/*/*/records.zarr")))
+        run, forwarder, seal = watched(
+            command, lambda: any("ended" in p.read_text() for p in folder.glob("runs/*/*/run.log"))
+        )
         (ledger,) = folder.glob("runs/*/*/ledger.db")
         waiting = Outbox(ledger.parent).last()[0] - read_sent(ledger.parent).oid
         broker.start()

@@ -3,10 +3,12 @@
 `finish` works from the ledger alone and may be repeated: a crash between the seal entry and `seal.json` loses nothing.
 """
 
+import os
+import tempfile
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import orjson
@@ -22,6 +24,8 @@ from insitu.types import Action
 
 UNSEALED = frozenset({"seal.json", "sent.json", "lock", "ledger.db-wal", "ledger.db-shm"})
 """Files of a run folder that may change after the seal; so may all in `inbox/`."""
+SPOOL = 16_384
+"""So many numbers of a column are in memory at most."""
 
 
 def digest_file(path: Path) -> str:
@@ -84,13 +88,66 @@ def consolidate(root: Path, disk: Disk, attributes: Mapping[str, Any]) -> None:
         disk.write_file(path, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
 
 
+class _Spool:
+    """A file without a name beside the run, in which long columns are kept: a day of records takes no more memory than
+    a minute of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+
+    def put(self, block: bytes) -> tuple[int, int]:
+        """Where a block lies: offset and length."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `close`
+        at = self._file.seek(0, os.SEEK_END)
+        self._file.write(block)
+        return at, len(block)
+
+    def get(self, at: int, length: int) -> bytes:
+        """The block again."""
+        if self._file is None:
+            raise ValueError("nothing was put")
+        self._file.seek(at)
+        return self._file.read(length)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class _Column:
+    """Numbers of one kind, the newest in memory."""
+
+    def __init__(self, code: str, spool: _Spool) -> None:
+        self._newest, self._spool, self._count = array(code), spool, 0
+        self._blocks: list[tuple[int, int]] = []
+
+    def append(self, value: float) -> None:
+        self._newest.append(value)
+        self._count += 1
+        if len(self._newest) >= SPOOL:
+            self._blocks.append(self._spool.put(self._newest.tobytes()))
+            del self._newest[:]
+
+    def fill(self, rows: int) -> None:
+        """NaN up to so many rows."""
+        for _ in range(rows - self._count):
+            self.append(float("nan"))
+
+    def values(self) -> np.ndarray:
+        """All of them, `(rows,)`."""
+        blocks = [self._spool.get(*block) for block in self._blocks]
+        return np.frombuffer(b"".join((*blocks, self._newest.tobytes())), self._newest.typecode)
+
+
 class _Table:
     """Columns of the records of one source, growing by one row a record."""
 
-    def __init__(self) -> None:
-        self.rows = 0
-        self.whole: dict[str, array[int]] = {name: array("q") for name in ("n", "seq", "time", "action")}
-        self.values: dict[str, array[float]] = {}
+    def __init__(self, folder: Path) -> None:
+        self.rows, self.spool = 0, _Spool(folder)
+        self.whole = {name: _Column("q", self.spool) for name in ("n", "seq", "time", "action")}
+        self.values: dict[str, _Column] = {}
         self.units: dict[str, str] = {}
 
     def add(self, body: Mapping[str, Any]) -> None:
@@ -106,10 +163,11 @@ class _Table:
 
     def _put(self, key: str, value: float | None, unit: str) -> None:
         name = f"{key}_value" if key in self.whole else key  # `time` and such are columns of ours
-        column = self.values.setdefault(name, array("d"))
+        column = self.values.get(name)
+        if column is None:
+            column = self.values[name] = _Column("d", self.spool)
         self.units.setdefault(name, unit)
-        if len(column) < self.rows:
-            column.extend([float("nan")] * (self.rows - len(column)))
+        column.fill(self.rows)
         column.append(float("nan") if value is None else value)
 
     def columns(self) -> Iterator[tuple[str, np.ndarray, dict[str, Any], float | int | str]]:
@@ -117,18 +175,20 @@ class _Table:
         actions = {"flag_values": [a.value for a in Action], "flag_meanings": " ".join(a.name for a in Action)}
         time = {"units": "nanoseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
         for name, attributes in (("n", {}), ("seq", {}), ("time", time), ("action", actions)):
-            yield name, np.array(self.whole[name], "<i8"), attributes, NAT if name == "time" else -1
-        for name, values in self.values.items():
-            full = np.full(self.rows, np.nan)
-            full[: len(values)] = values
-            yield name, full, unit_attributes(self.units[name]) | {"coordinates": "time"}, "NaN"
+            yield name, self.whole[name].values(), attributes, NAT if name == "time" else -1
+        for name, column in self.values.items():
+            column.fill(self.rows)
+            yield name, column.values(), unit_attributes(self.units[name]) | {"coordinates": "time"}, "NaN"
 
 
 def _write_records(run: StoredRun, disk: Disk) -> None:
     tables: dict[str, _Table] = {}
     for body in run.records():
         if not body.get("provisional"):
-            tables.setdefault(body["source"], _Table()).add(body)
+            source = body["source"]
+            if source not in tables:
+                tables[source] = _Table(run.path)
+            tables[source].add(body)
     root = run.path / "records.zarr"
     disk.make_folders(root)
     disk.write_file(root / "zarr.json", group_metadata({"run_uid": run.uid}))
@@ -137,3 +197,4 @@ def _write_records(run: StoredRun, disk: Disk) -> None:
         disk.write_file(root / source / "zarr.json", group_metadata({"source": source}))
         for name, values, attributes, fill in table.columns():
             write_whole(root / source / name, values, ("record",), attributes, disk, fill=fill)
+        table.spool.close()
