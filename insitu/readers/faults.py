@@ -10,7 +10,7 @@ it; faults of the transport (duplicate, missing, reorder, reset) change which fr
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from insitu.errors import ConfigError
@@ -61,8 +61,15 @@ class Fault(NamedTuple):
         return self.first <= index and (self.last is None or index <= self.last)
 
 
-def parse_fault(text: str) -> Fault:
+def with_transport(kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """An instrument's own kinds of faults, and those of the transport, which any has."""
+    return {**kinds, **{name: kind for name, kind in KINDS.items() if kind.transport}}
+
+
+def parse_fault(text: str, kinds: Mapping[str, Kind] = KINDS, *, of: str = "", once: bool = False) -> Fault:
     """A fault from its text; what cannot be understood is refused with what is allowed.
+
+    `kinds`: those that there are; `of`: what has them, such as "a loop"; `once`: a fault without a range is one frame.
 
     >>> parse_fault("beam_loss@120-140")
     Fault(kind='beam_loss', first=120, last=140, strength=0.0)
@@ -77,28 +84,32 @@ def parse_fault(text: str) -> Fault:
             expected="kind@frame, kind@first-last or kind@first-last=strength",
             remedy="Write for instance 'beam_loss@120-140'.",
         )
-    name, kind = match["kind"], KINDS.get(match["kind"])
+    name, kind = match["kind"], kinds.get(match["kind"])
+    if kind is None and of:
+        raise ConfigError(
+            f"fault {text!r} is of no kind that {of} has", where="faults", expected=f"one of {', '.join(kinds)}"
+        )
     if kind is None:
-        near = difflib.get_close_matches(name, KINDS, n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(name, kinds, n=1, cutoff=0.0)[0]
         raise ConfigError(
             f"fault {text!r} is of an unknown kind {name!r}",
             where="faults",
-            expected=f"one of {', '.join(KINDS)}",
+            expected=f"one of {', '.join(kinds)}",
             remedy=f"Did you mean {near!r}?",
         )
     first = int(match["first"])
-    last = _last(text, match, first, kind)
+    last = _last(text, match, first, once=once or kind.transport)
     return Fault(name, first, last, _strength(text, match["strength"], kind))
 
 
-def _last(text: str, match: re.Match[str], first: int, kind: Kind) -> int | None:
-    """The last frame affected: a transport fault without a range is one frame, any other goes on to the end."""
+def _last(text: str, match: re.Match[str], first: int, *, once: bool) -> int | None:
+    """The last frame affected. Without a range: `once`, as faults of the transport are, or on to the end."""
     if match["last"] is not None:
         last = int(match["last"])
         if last < first:
             raise ConfigError(f"fault {text!r} ends before it begins", where="faults", expected="first <= last")
         return last
-    return first if kind.transport and match["range"] is None else None
+    return first if once and match["range"] is None else None
 
 
 def _strength(text: str, written: str | None, kind: Kind) -> float:

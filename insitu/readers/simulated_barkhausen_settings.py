@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from insitu.errors import ConfigError
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
+from insitu.readers.faults import Fault, Kind, parse_fault, with_transport
 
 BARKHAUSEN_KINDS: dict[str, Kind] = {
     "amplifier_off": Kind("the amplifier is off: its last stage's noise alone", "part of the noise left", 0.05, 0, 1),
@@ -20,7 +18,7 @@ BARKHAUSEN_KINDS: dict[str, Kind] = {
     "magnet_off": Kind("the magnet is off: no field, no jumps", "part of the field left", 0.0, 0.0, 1.0),
 }
 """Faults of the measurement; beside them those of the transport (`faults.KINDS`)."""
-TRANSPORT = tuple(name for name, kind in KINDS.items() if kind.transport)
+ALLOWED = with_transport(BARKHAUSEN_KINDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,27 +73,4 @@ def barkhausen_fault(text: str) -> Fault:
     >>> barkhausen_fault("hum@20-25=0.5"), barkhausen_fault("clipped@40").last
     (Fault(kind='hum', first=20, last=25, strength=0.5), 40)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    if match and name not in BARKHAUSEN_KINDS and name not in TRANSPORT:
-        raise ConfigError(
-            f"fault {text!r} is of no kind that Barkhausen noise has",
-            where="faults",
-            expected=f"one of {', '.join(sorted([*BARKHAUSEN_KINDS, *TRANSPORT]))}",
-        )
-    if name not in BARKHAUSEN_KINDS:
-        return parse_fault(text)
-    kind = BARKHAUSEN_KINDS[name]
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "missing", frames))  # reads the frames; the strength is read here
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = math.nan
-    if not kind.low <= value <= kind.high:
-        raise ConfigError(
-            f"fault {text!r} has the strength {strength!r}",
-            where="faults",
-            expected=f"{kind.low:g} to {kind.high:g} ({kind.strength})",
-        )
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="Barkhausen noise", once=True)

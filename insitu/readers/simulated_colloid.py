@@ -13,7 +13,6 @@ those of the transport (`insitu.readers.faults`: missing, duplicate, reorder, re
 from __future__ import annotations
 
 import math
-import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.maths.aligned import aligned
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, active, arrival_order, parse_fault, source_number
+from insitu.readers.faults import KINDS, Fault, Kind, active, arrival_order, parse_fault, source_number, with_transport
 from insitu.readers.simulated_settings import first_time_ns, positive
 from insitu.types import Arrival, Detector, Feature
 
@@ -37,6 +36,7 @@ COLLOID_KINDS: dict[str, Kind] = {
     "burst": Kind("particles, bubbles or dust burst in for these frames", "how many", 100, 1, 100_000),
     "lost": Kind("the light is off: noise alone", "", 0.0, 0.0, 0.0),
 }
+ALLOWED = with_transport(COLLOID_KINDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,28 +200,7 @@ def colloid_fault(text: str) -> Fault:
     >>> colloid_fault("blur@20-25=2"), colloid_fault("burst@40").last
     (Fault(kind='blur', first=20, last=25, strength=2.0), 40)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    transport = [key for key, kind in KINDS.items() if kind.transport]
-    if match and name not in COLLOID_KINDS and name not in transport:
-        raise ConfigError(
-            f"fault {text!r} is of no kind that a video has",
-            where="faults",
-            expected=f"one of {', '.join(sorted([*COLLOID_KINDS, *transport]))}",
-        )
-    if name not in COLLOID_KINDS:
-        return parse_fault(text)
-    kind = COLLOID_KINDS[name]
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "missing", frames))  # reads the frames; the strength is read here
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = math.nan
-    if not kind.low <= value <= kind.high:
-        allowed = f"{kind.low:g} to {kind.high:g} ({kind.strength})" if kind.strength else "no strength for this kind"
-        raise ConfigError(f"fault {text!r} has the strength {strength!r}", where="faults", expected=allowed)
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="a video", once=True)
 
 
 def _apart(random: np.random.Generator, wanted: int, shape: tuple[int, int], least: float) -> np.ndarray:

@@ -9,13 +9,11 @@ amplitude adds (J. L. Snoek, Physica 14 (1948) 207; Lord Rayleigh, Phil. Mag. 23
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from insitu.errors import ConfigError
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
+from insitu.readers.faults import Fault, Kind, parse_fault, with_transport
 
 CORE_KINDS: dict[str, Kind] = {
     "no_drive": Kind("the drive is lost: both channels hold noise", "part of the drive left", 0.0, 0.0, 1.0),
@@ -29,7 +27,7 @@ CORE_KINDS: dict[str, Kind] = {
 }
 """Faults of a core and its instrument; beside them those of the transport (`faults.KINDS`)."""
 
-ALLOWED = {**CORE_KINDS, **{name: kind for name, kind in KINDS.items() if kind.transport}}
+ALLOWED = with_transport(CORE_KINDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,26 +80,4 @@ def core_fault(text: str) -> Fault:
     >>> core_fault("clipped@20-30=0.5")
     Fault(kind='clipped', first=20, last=30, strength=0.5)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    if match and name not in ALLOWED:
-        raise ConfigError(
-            f"fault {text!r} is of no kind that a core has", where="faults", expected=f"one of {', '.join(ALLOWED)}"
-        )
-    if name not in CORE_KINDS:
-        return parse_fault(text)
-    kind = CORE_KINDS[name]
-    # the shared parser knows only its own kinds: it reads the frames, and the strength is read here
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "beam_loss", frames))
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = math.nan
-    if not kind.low <= value <= kind.high:
-        raise ConfigError(
-            f"fault {text!r} has the strength {strength!r}",
-            where="faults",
-            expected=f"{kind.low:g} to {kind.high:g} ({kind.strength})",
-        )
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="a core")

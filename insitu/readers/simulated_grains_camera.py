@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 import numpy as np
 
-from insitu.errors import ConfigError
 from insitu.maths.aligned import empty
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
+from insitu.readers.faults import Fault, Kind, parse_fault, with_transport
 
 CAMERA_KINDS: dict[str, Kind] = {
     "blur": Kind("out of focus", "sigma in pixels", 4.0, 0.0, 100.0),
@@ -19,7 +17,7 @@ CAMERA_KINDS: dict[str, Kind] = {
     "dust": Kind("dust on the window: dark spots", "spots", 5.0, 0.0, 1000.0),
 }
 """Faults of pictures; beside them those of the transport (`faults.KINDS`)."""
-ALLOWED = {**CAMERA_KINDS, **{name: kind for name, kind in KINDS.items() if kind.transport}}
+ALLOWED = with_transport(CAMERA_KINDS)
 
 
 def camera_fault(text: str) -> Fault:
@@ -28,25 +26,7 @@ def camera_fault(text: str) -> Fault:
     >>> camera_fault("blur@5-7=2.5")
     Fault(kind='blur', first=5, last=7, strength=2.5)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    if match and name not in ALLOWED:
-        allowed = f"one of {', '.join(ALLOWED)}"
-        raise ConfigError(f"fault {text!r} is of no kind that a picture has", where="faults", expected=allowed)
-    if name not in CAMERA_KINDS:
-        return parse_fault(text)
-    kind = CAMERA_KINDS[name]
-    # the shared parser knows only its own kinds: it reads the frames, and the strength is read here
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "beam_loss", frames))
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = math.nan
-    if not kind.low <= value <= kind.high:
-        allowed = f"{kind.low:g} to {kind.high:g} ({kind.strength})"
-        raise ConfigError(f"fault {text!r} has the strength {strength!r}", where="faults", expected=allowed)
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="a picture")
 
 
 def take(

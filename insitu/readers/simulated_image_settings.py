@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 import numpy as np
 
 from insitu import units
-from insitu.errors import ConfigError
 from insitu.maths.diffraction.poni import read_poni
 from insitu.maths.diffraction.rings import FlatDetector
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
+from insitu.readers.faults import KINDS, Fault, Kind, parse_fault
 from insitu.readers.simulated_settings import positive
 from insitu.types import Detector
 
@@ -24,7 +22,7 @@ IMAGE_KINDS: dict[str, Kind] = {
     "flipped": Kind("the image comes upside down", "", 0.0, 0.0, 0.0),
 }
 """Faults of images, beside those of `faults.KINDS` that an image can have."""
-NOT_HERE = ("zero_shift",)
+ALLOWED = {name: kind for name, kind in {**KINDS, **IMAGE_KINDS}.items() if name != "zero_shift"}
 _ROTATIONS = {"rot1": 0.0, "rot2": 0.0, "rot3": 0.0}
 
 
@@ -34,27 +32,7 @@ def image_fault(text: str) -> Fault:
     >>> image_fault("centre_drift@20=3")
     Fault(kind='centre_drift', first=20, last=None, strength=3.0)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    if name in NOT_HERE or (match and name not in KINDS and name not in IMAGE_KINDS):
-        allowed = sorted((KINDS.keys() | IMAGE_KINDS.keys()) - set(NOT_HERE))
-        raise ConfigError(
-            f"fault {text!r} is of no kind that an image has", where="faults", expected=f"one of {', '.join(allowed)}"
-        )
-    if name not in IMAGE_KINDS:
-        return parse_fault(text)
-    kind = IMAGE_KINDS[name]
-    # the shared parser knows only its own kinds: it reads the frames, and the strength is read here
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "beam_loss", frames))
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = math.nan
-    if not kind.low <= value <= kind.high:
-        allowed = f"{kind.low:g} to {kind.high:g} ({kind.strength})" if kind.strength else "no strength for this kind"
-        raise ConfigError(f"fault {text!r} has the strength {strength!r}", where="faults", expected=allowed)
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="an image")
 
 
 def flat_detector(

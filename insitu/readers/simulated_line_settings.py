@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import NamedTuple
 
 import numpy as np
 
-from insitu.errors import ConfigError
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
+from insitu.readers.faults import Fault, Kind, parse_fault, with_transport
 
 
 class Channel(NamedTuple):
@@ -44,7 +42,7 @@ LINE_KINDS: dict[str, Kind] = {
 }
 """Faults of a line; beside them those of the transport (`faults.KINDS`)."""
 
-ALLOWED = {**LINE_KINDS, **{name: kind for name, kind in KINDS.items() if kind.transport}}
+ALLOWED = with_transport(LINE_KINDS)
 
 
 def line_fault(text: str) -> Fault:
@@ -53,26 +51,7 @@ def line_fault(text: str) -> Fault:
     >>> line_fault("leak@200-300=0.2")
     Fault(kind='leak', first=200, last=300, strength=0.2)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    if match and name not in ALLOWED:
-        raise ConfigError(
-            f"fault {text!r} is of no kind that a line has", where="faults", expected=f"one of {', '.join(ALLOWED)}"
-        )
-    if name not in LINE_KINDS:
-        return parse_fault(text)
-    kind = LINE_KINDS[name]
-    # the shared parser knows only its own kinds: it reads the frames, and the strength is read here
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "beam_loss", frames))
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = math.nan
-    if not kind.low <= value <= kind.high:
-        allowed = f"{kind.low:g} to {kind.high:g} ({kind.strength})" if kind.strength else "no strength for this kind"
-        raise ConfigError(f"fault {text!r} has the strength {strength!r}", where="faults", expected=allowed)
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="a line")
 
 
 def profile(t: np.ndarray) -> np.ndarray:

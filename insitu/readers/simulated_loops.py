@@ -10,7 +10,6 @@ the true answers.
 
 from __future__ import annotations
 
-import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ import numpy as np
 from insitu.errors import ConfigError
 from insitu.maths.aligned import empty
 from insitu.maths.magnetic.jiles_atherton import MU0, Material, coercive_field, remanences, settled_loop
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, active, arrival_order, parse_fault, source_number
+from insitu.readers.faults import Fault, Kind, active, arrival_order, parse_fault, source_number, with_transport
 from insitu.readers.simulated_settings import first_time_ns, positive
 from insitu.types import Arrival, Detector, Feature
 
@@ -37,7 +36,7 @@ LOOP_KINDS: dict[str, Kind] = {
     "small_field": Kind("the magnet does not reach its field", "part of it that is reached", 0.05, 0.001, 1.0),
 }
 """Faults of loops; beside them those of the transport (`faults.KINDS`)."""
-ALLOWED = {**LOOP_KINDS, **{name: kind for name, kind in KINDS.items() if kind.transport}}
+ALLOWED = with_transport(LOOP_KINDS)
 BACK_POINTS = 61
 IDLE_S = 0.1
 
@@ -61,27 +60,7 @@ def loop_fault(text: str) -> Fault:
     >>> loop_fault("clipped@20=0.5")
     Fault(kind='clipped', first=20, last=None, strength=0.5)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    if match and name not in ALLOWED:
-        raise ConfigError(
-            f"fault {text!r} is of no kind that a loop has", where="faults", expected=f"one of {', '.join(ALLOWED)}"
-        )
-    if name not in LOOP_KINDS:
-        return parse_fault(text)
-    kind = LOOP_KINDS[name]
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "beam_loss", frames))  # the shared parser reads the frames
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = float("nan")
-    if not kind.low <= value <= kind.high:
-        raise ConfigError(
-            f"fault {text!r} has the strength {strength!r}", where="faults",
-            expected=f"{kind.low:g} to {kind.high:g} ({kind.strength})",
-        )  # fmt: skip
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="a loop")
 
 
 class LoopSeries:

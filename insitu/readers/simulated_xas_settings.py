@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from insitu.errors import ConfigError
 from insitu.maths.absorption.spectrum import KTOE
 from insitu.maths.aligned import aligned
-from insitu.readers.faults import KINDS, SYNTAX, Fault, Kind, parse_fault
+from insitu.readers.faults import Fault, Kind, parse_fault, with_transport
 from insitu.readers.simulated_settings import positive
 
 HC = 12398.419843320026
@@ -26,7 +25,7 @@ XAS_KINDS: dict[str, Kind] = {
 }
 """Faults of absorption scans; beside them those of the transport (`faults.KINDS`)."""
 
-ALLOWED = {**XAS_KINDS, **{name: kind for name, kind in KINDS.items() if kind.transport}}
+ALLOWED = with_transport(XAS_KINDS)
 STEPS = ((-20.0, 5.0), (40.0, 0.4))
 """A step scan, relative to the edge: up to so many eV in steps of so many; from there on 0.05 1/angstrom."""
 KSTEP = 0.05
@@ -38,31 +37,7 @@ def xas_fault(text: str) -> Fault:
     >>> xas_fault("energy_jump@20=3")
     Fault(kind='energy_jump', first=20, last=None, strength=3.0)
     """
-    match = SYNTAX.fullmatch(text.strip())
-    name = match["kind"] if match else ""
-    if match and name not in ALLOWED:
-        raise ConfigError(
-            f"fault {text!r} is of no kind that an absorption scan has",
-            where="faults",
-            expected=f"one of {', '.join(ALLOWED)}",
-        )
-    if name not in XAS_KINDS:
-        return parse_fault(text)
-    kind = XAS_KINDS[name]
-    # the shared parser knows only its own kinds: it reads the frames, and the strength is read here
-    frames, _, strength = text.strip().partition("=")
-    plain = parse_fault(re.sub(r"^\w+", "beam_loss", frames))
-    try:
-        value = float(strength) if strength else kind.default
-    except ValueError:
-        value = math.nan
-    if not kind.low <= value <= kind.high:
-        raise ConfigError(
-            f"fault {text!r} has the strength {strength!r}",
-            where="faults",
-            expected=f"{kind.low:g} to {kind.high:g} ({kind.strength})",
-        )
-    return Fault(name, plain.first, plain.last, value)
+    return parse_fault(text, ALLOWED, of="an absorption scan")
 
 
 def energy_grid(grid: Literal["quick", "step"], edge: float, below: float, above: float, points: int) -> np.ndarray:
