@@ -8,7 +8,8 @@ from pathlib import Path
 
 NAMES = (
     "store", "engine", "latency", "memory", "startup", "forwarder", "outage", "backlog", "parse", "fits", "azimuthal",
-    "recipe_2d", "xafs", "xafs_recipe", "locate", "defects", "barkhausen", "loops", "line", "permeability",
+    "recipe_2d", "xafs", "xafs_recipe", "locate", "defects", "barkhausen", "loops", "line", "permeability", "pva",
+    "session",
 )  # fmt: skip
 
 

@@ -13,12 +13,14 @@ from insitu.replay import verify
 from insitu.run import run
 from insitu.types import Action
 from tests import kills
+from tests.bluesky import halting
 from tests.faults.simulated import FRAME_KINDS, check_answer, clean, demo, steps, transport
 from tests.settings import detector, setup
 
 Counts = dict[str, int]
 CLEAN_FRAMES = 30_000
 FLIPS = 25
+ACTIONS = 100
 
 
 class Experiment(NamedTuple):
@@ -104,6 +106,26 @@ def flipped_bits(seed: int, folder: Path) -> Counts:
     return {"flips": FLIPS, "found_and_named": FLIPS, "files": len(names)}
 
 
+def halted_sessions(seed: int, folder: Path) -> Counts:
+    """Every fault of a bench, taken by a stock RunEngine: suspended or aborted within three frames."""
+    counts = {"faults": 0, "latest_frame": 0}
+    for kind in halting.FAULTS:
+        found = halting.faulty(kind, seed, folder / kind.replace(" ", "_"))
+        counts["faults"] += 1
+        counts["latest_frame"] = max(counts["latest_frame"], found["latest_frame"])
+    return counts
+
+
+def clean_sessions(seed: int, folder: Path) -> Counts:
+    """Nothing is done in 30,000 clean frames of a stock RunEngine."""
+    return halting.clean(seed, folder, CLEAN_FRAMES)
+
+
+def acted_sessions(seed: int, folder: Path) -> Counts:
+    """A hundred pauses, resumes, aborts and finishes at random moments."""
+    return halting.random_actions(seed, folder, ACTIONS)
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "kills": Experiment(
         "after SIGKILL at a random moment every acknowledged frame is there with its digest, and no ghost row",
@@ -116,5 +138,14 @@ EXPERIMENTS: dict[str, Experiment] = {
     "clean": Experiment("no false halt in clean frames within one phase", *(clean_frames, 10, 1, 0.1)),
     "ramps": Experiment("no false halt in clean ramps through the transition", *(clean_ramps, 100, 10, 0.05)),
     "flips": Experiment("one flipped bit anywhere in a sealed run is found and named", *(flipped_bits, 20, 2, 0.05)),
+    "halts": Experiment(
+        "a fault while a RunEngine scans suspends or aborts the plan within three frames",
+        *(halted_sessions, 20, 1, 0.05),
+    ),
+    "scans": Experiment("no false halt in clean frames of a RunEngine", *(clean_sessions, 1, 0, 0.05)),
+    "actions": Experiment(
+        "pauses, resumes, aborts and finishes at random moments hang nothing, lose nothing and are explained",
+        *(acted_sessions, 10, 1, 0.05),
+    ),
 }
 """By name, which is also the option that says with how many seeds (`--kills 40`)."""

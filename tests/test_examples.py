@@ -40,6 +40,7 @@ def only_run(here: Path) -> Path:
 
 def test_every_example_is_run_here():
     assert {p.name for p in EXAMPLES.glob("*.py")} == {
+        "adaptive_scan.py",
         "automation.py",
         "follow_a_run.py",  # in tests/sinks/test_kafka.py, with a broker
         "own_feature.py",
@@ -87,6 +88,18 @@ def test_an_automation_script_reads_json_and_exit_status(tmp_path: Path) -> None
     assert said.count("  proved: ") == 2
     assert "NOT PROVED" not in said
     assert said.endswith("to go on with: first\n")
+
+
+def test_a_scan_finds_a_hidden_transition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = example("adaptive_scan.py", tmp_path)
+    found = re.search(r"at ([\d.]+) \+- [\d.]+ K \(hidden at ([\d.]+) K\)\n(\d+) points", said)
+    assert found, said
+    assert abs(float(found[1]) - float(found[2])) < 0.5
+    assert int(found[3]) < 40
+    assert "0 points had no answer" in said
+    monkeypatch.syspath_prepend(EXAMPLES)
+    report = verify(only_run(tmp_path))
+    assert report.identical, report.findings
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)  # the furnace is run in tests/test_furnace.py

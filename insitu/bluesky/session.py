@@ -6,28 +6,30 @@ has ended it, the next one begins by itself and names the one before in `continu
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from insitu.bluesky.devices import Teller, device
+from insitu.bluesky.stall import Stall
 from insitu.bluesky.suspend import EngineActor, SuspendOnVerdict
 from insitu.config import load
-from insitu.errors import ConfigError, InsituError, StorageError
+from insitu.errors import ConfigError, InsituError, StorageError, UsageError
 from insitu.readers.document_values import Document
 from insitu.readers.documents import Documents
 from insitu.run import LiveRun, Summary
-from insitu.types import Record
+from insitu.types import Limit, Record
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
 HEADS = frozenset({"start", "descriptor", "resource", "stream_resource"})
 MOST_FAILURES = 3
-KEPT = 4
-"""Plans that have ended whose beginning is remembered."""
+KEPT = 64
+"""Plans that have ended whose beginning is remembered; all, while a run of ours is being ended."""
 PATIENCE_S = 60.0
 
 
@@ -36,7 +38,9 @@ class Session:
 
     `recipe`: a name, a path or a table, as for `insitu run`; at least one of its detectors reads `documents`. `mode`:
     with "act" a rule may pause, stop or abort the plan. `features`: which become signals of `device`. `suspend`: False
-    where you install a suspender of your own on `device.suspend`. `detectors`: {name: table} that are looked at before
+    where you install a suspender of your own on `device.suspend`. `stall_s`: where the plan runs and a source gives
+    nothing for so long, the state is "stalled" and the log says so; `on_stall`: what else becomes of it in mode "act"
+    (a pause ends with the next clean frame, or with `resume`). `detectors`: {name: table} that are looked at before
     files. Use it as a context manager, or call `close`.
     """
 
@@ -53,16 +57,26 @@ class Session:
         name: str = "insitu",
         features: Sequence[str] = ("*",),
         suspend: bool = True,
+        stall_s: float | None = None,
+        on_stall: Literal["tell", "pause", "halt"] = "tell",
     ) -> None:
+        if stall_s is not None and not stall_s > 0.0:
+            raise UsageError(f"stalled after {stall_s} s", where="stall_s", expected="more than 0")
+        if on_stall not in ("tell", "pause", "halt"):
+            raise UsageError(f"on_stall is {on_stall!r}", where="on_stall", expected="tell, pause or halt")
         self._setup = load(recipe, sets=sets, detectors=detectors)
         self._root, self._mode, self._operator = Path(data_root), mode, operator
         self.device = device(self._setup, name, features)
         self._teller = Teller(self.device)
-        self.actor = EngineActor(engine, self._teller.suspend)
+        self.actor = EngineActor(engine, self._teller.suspend, self._not_done)
+        self._stall = Stall(stall_s)
+        self._on_stall: Literal["", "pause", "halt"] = "" if on_stall == "tell" else on_stall
         self.summaries: list[Summary] = []
         """Of the runs that have ended, in order."""
         self.dropped = 0
         """Documents for which there was no room."""
+        self.points = itertools.count(1)
+        """Numbers for the points of plans that ask: no two are alike."""
         self._heads: dict[str, list[tuple[str, Document]]] = {}  # what the last plans began with, by their uid
         self._open: set[str] = set()
         self._swap = threading.Lock()
@@ -81,6 +95,7 @@ class Session:
         self._engine = engine
         self._token = engine.subscribe(self._feed)
         self._suspender = SuspendOnVerdict(self.device.suspend, lambda: self.actor.reason) if suspend else None
+        self.actor.suspender = self._suspender
         if mode == "act":
             engine.preprocessors.append(self.actor.preprocess)
             if self._suspender is not None:
@@ -93,9 +108,16 @@ class Session:
         """The run that goes on (or the last one)."""
         return self._live
 
-    def watch(self, watcher: Any) -> None:
-        """Call `watcher(record)` for every record from now on, in the analysis thread: it must come back at once."""
+    @property
+    def limits(self) -> dict[str, Limit]:
+        """What the beamline allows: `[limits]` of the recipe's detectors."""
+        return {name: limit for source in self._setup.sources for name, limit in source.detector.limits.items()}
+
+    def watch(self, watcher: Any) -> Callable[[], None]:
+        """Call `watcher(record)` for every record from now on, in the analysis thread: it must come back at once.
+        Call what this gives to see no more."""
         self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
 
     def hold(self) -> None:
         """The operator holds: rules may not act until `release`."""
@@ -104,6 +126,10 @@ class Session:
     def release(self) -> None:
         """Rules may act again."""
         self._live.hold(False)
+
+    def resume(self) -> None:
+        """The operator lets a plan that a rule has paused go on, whatever the rule says until it has let go once."""
+        self._live.resume()
 
     def close(self, timeout_s: float = PATIENCE_S) -> Summary:
         """No more documents; what has come is analysed and stored; the run is sealed. The last summary."""
@@ -165,7 +191,7 @@ class Session:
 
     def _record(self, record: Record) -> None:
         self._teller.record(record)
-        for watcher in self._watchers:
+        for watcher in tuple(self._watchers):
             watcher(record)
 
     def _feed(self, name: str, document: Document) -> None:
@@ -183,7 +209,7 @@ class Session:
         if name == "start":
             self._heads[document["uid"]] = []
             self._open.add(document["uid"])
-            while len(self._heads) > len(self._open) + KEPT:
+            while len(self._heads) > len(self._open) + KEPT and not self._live.ending:
                 del self._heads[next(uid for uid in self._heads if uid not in self._open)]
         if name == "stop":
             self._open.discard(document["run_start"])
@@ -204,15 +230,33 @@ class Session:
                     feed(name, document)
             self._live = live
 
+    def _look(self, live: LiveRun) -> None:
+        """Show how the run does, and notice a source that gives nothing."""
+        status = live.status()
+        runs = self._engine.state == "running" and bool(self._open) and not self.device.suspend.get()
+        fed = _documents(live).keys()
+        stalled, new = self._stall({s: n for s, n in live.received().items() if s in fed}, runs and live.alive)
+        if stalled and status["state"] == "running":
+            status["state"] = "stalled"
+        self._teller.status(status)
+        if new:
+            why = f"no frame came from {', '.join(new)} for {self._stall.after_s:g} s while a plan runs"
+            log.warning("insitu: %s", why)
+            live.note({"what": "stalled", "sources": new, "after_s": self._stall.after_s, "why": why}, self._on_stall)
+
+    def _not_done(self, what: str, why: str) -> None:
+        self._live.note({"what": "not_done", "by": self.actor.name, "asked": what, "why": why})
+
     def _keep(self) -> None:
         """Show how the run does; begin the next one where a rule or an error has ended it."""
         while True:
             live = self._live
             with suppress(Exception):
-                self._teller.status(live.status())
+                self._look(live)
             if live.alive:
                 self._closing.wait(LOOK_S) if not self._closing.is_set() else live.wait_quietly(LOOK_S)
                 continue
+            self._teller.suspend(False)  # whoever asked for a pause is no more
             if not self._goes_on(live):
                 return
             if self._closing.is_set() and not any(reader.waits() for reader in _documents(live).values()):

@@ -2,22 +2,32 @@
 
 Facts of bluesky that shape this: `abort` and `request_pause` inside a callback never return; a suspender on a plan
 without checkpoint aborts it; the reason of an abort is lost on its way to the stop document where the plan closes its
-run itself. So: other threads; a pause is refused where the plan cannot be resumed; and a preprocessor puts the reason
-into `close_run`.
+run itself; a second abort breaks off the clean-up of the first; ending a plan that the operator has paused needs the
+main thread; the stock suspender gives up (and loses its trip, or fails the plan that begins) where the loop does not
+answer within 0.1 s. So: other threads; what cannot be done well is refused; and a preprocessor puts the reason into
+`close_run` and looks at the suspender at the beginning and at every checkpoint.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import time
+from collections.abc import Callable, Generator
 from typing import Any
 
 from bluesky import Msg
-from bluesky.preprocessors import msg_mutator
 from bluesky.suspenders import SuspenderBase
+from bluesky.utils import TransitionError  # pyright: ignore[reportPrivateImportUsage]
 
 from insitu.errors import ActionRefusedError
+
+log = logging.getLogger(__name__)
+ENDING = ("aborting", "stopping", "halting")
+PATIENCE_S = 10.0
+"""How long an abort waits for a RunEngine that is between two states."""
+RETRY_S = 0.002
 
 
 class SuspendOnVerdict(SuspenderBase):
@@ -26,6 +36,51 @@ class SuspendOnVerdict(SuspenderBase):
     def __init__(self, signal: Any, reason: Callable[[], str], **kwargs: Any) -> None:
         super().__init__(signal, **kwargs)
         self._reason = reason
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def __call__(self, value: Any, **_: Any) -> None:
+        """The signal has changed. Waits for nobody: the RunEngine's loop does the rest."""
+        with self._lock:
+            if self.RE is None:
+                return
+            if self._should_resume(value):
+                self._let_go()
+            elif not self._tripped:
+                self._tripped = True
+                self.RE.loop.call_soon_threadsafe(self._request)
+
+    def remove(self) -> None:
+        """Taken from its RunEngine: whoever waits goes on."""
+        self._sig.clear_sub(self)
+        with self._lock:
+            self._let_go()
+            self.RE = None
+
+    def get_futures(self) -> tuple[list[Any], str]:
+        """What a plan that begins has to wait for, and why."""
+        return ([self.clear], self._get_justification()) if self._tripped else ([], "")
+
+    async def clear(self) -> None:
+        """Until it is not tripped. May be awaited any number of times."""
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        with self._lock:
+            if not self._tripped:
+                return
+            self._waiting.append((loop, event))
+        await event.wait()
+
+    def _request(self) -> None:
+        """In the RunEngine's loop: suspend the plan that runs. One that does not stays at its next checkpoint."""
+        engine = self.RE
+        if engine is not None and self._tripped and engine.state == "running" and engine.resumable:
+            engine.request_suspend(
+                self.clear, pre_plan=self._pre_plan, post_plan=self._post_plan, justification=self._get_justification()
+            )
+
+    def _let_go(self) -> None:
+        waiting, self._waiting, self._tripped = self._waiting, [], False
+        for loop, event in waiting:
+            loop.call_soon_threadsafe(loop.call_later, self._sleep, event.set)
 
     def _should_suspend(self, value: Any) -> bool:
         return bool(value)
@@ -38,24 +93,29 @@ class SuspendOnVerdict(SuspenderBase):
 
 
 class EngineActor:
-    """Carries out on a RunEngine what a run decides. Every method comes back at once."""
+    """Carries out on a RunEngine what a run decides. Every method comes back at once.
+
+    `tell`: is told where what was begun could not be done after all.
+    """
 
     name = "run_engine"
 
-    def __init__(self, engine: Any, suspend: Callable[[bool], None]) -> None:
-        self._engine, self._suspend = engine, suspend
+    def __init__(self, engine: Any, suspend: Callable[[bool], None], tell: Callable[[str, str], None]) -> None:
+        self._engine, self._suspend, self._tell = engine, suspend, tell
         self.reason = ""
         """Why the last thing was asked."""
+        self.suspender: SuspendOnVerdict | None = None
         self._ending = ""
+        self._plan = 0
 
     def pause(self, reason: str) -> None:
         """The suspender trips. Refused where the plan has no checkpoint: bluesky would abort it."""
-        self.reason = reason
         if self._engine.state == "running" and not self._engine.resumable:
             raise ActionRefusedError(
                 "the plan has no checkpoint to go back to: a pause would abort it",
                 remedy="Add bps.checkpoint() to the plan, or let the rule say HALT",
             )
+        self.reason = reason
         self._suspend(True)
 
     def resume(self, reason: str) -> None:
@@ -65,31 +125,88 @@ class EngineActor:
 
     def halt(self, reason: str) -> None:
         """`RE.abort(reason)`: the plan's clean-up runs. Never `RE.halt()`."""
-        self._end(reason, lambda: self._engine.abort(reason))
+        self._end("halt", reason, lambda: self._engine.abort(reason))
 
     def finish(self, reason: str) -> None:
         """`RE.stop()`: the plan's clean-up runs, and it counts as a success."""
-        self._end(reason, self._engine.stop)
+        self._end("finish", reason, self._engine.stop)
 
-    def _end(self, reason: str, end: Callable[[], Any]) -> None:
-        if self._engine.state == "idle":
-            raise ActionRefusedError("no plan runs", remedy="Nothing has to be done")
-        self.reason = self._ending = reason
-
-        def work() -> None:
+    def _end(self, what: str, reason: str, end: Callable[[], Any]) -> None:
+        state = self._engine.state
+        if state == "idle":
             self._suspend(False)
-            with suppress(Exception):  # the plan may end by itself in the same moment
-                end()
+            raise ActionRefusedError("no plan runs", remedy="Nothing has to be done")
+        if state in ENDING or self._ending:
+            raise ActionRefusedError("the plan is being ended already", remedy="Nothing has to be done")
+        if state in ("paused", "pausing"):
+            raise ActionRefusedError(
+                "the operator has paused the plan", remedy="Look, then call RE.abort(), RE.stop() or RE.resume()"
+            )
+        self.reason = self._ending = reason
+        args = (what, end, self._plan)
+        threading.Thread(target=self._work, args=args, name="insitu-end", daemon=True).start()
 
-        threading.Thread(target=work, name="insitu-end", daemon=True).start()
+    def _work(self, what: str, end: Callable[[], Any], plan: int) -> None:
+        """End this plan, as soon as the RunEngine is between no two states; a later plan is left alone."""
+        why, until = "the RunEngine did not take it", time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            state = self._engine.state
+            if state == "idle" or plan != self._plan:
+                why = "the plan had ended by itself"
+                break
+            if state in ENDING or state == "paused":
+                why = "somebody else is ending the plan" if state in ENDING else "the operator has paused the plan"
+                break
+            if state == "running":
+                try:
+                    end()
+                except TransitionError:  # its state has changed in this very moment: look again
+                    continue
+                except Exception as e:  # noqa: BLE001 - told below
+                    why = f"{type(e).__name__}: {e}"
+                else:
+                    why = ""
+                break
+            time.sleep(RETRY_S)
+        self._suspend(False)
+        if why:
+            if plan == self._plan:
+                self._ending = ""
+            log.warning("insitu: %s was not done: %s", what, why)
+            self._tell(what, why)
 
-    def preprocess(self, plan: Any) -> Iterator[Msg]:
-        """A preprocessor for `RE.preprocessors`: the stop document says why a run of ours was ended."""
+    def preprocess(self, plan: Any) -> Generator[Msg, Any, Any]:
+        """A preprocessor for `RE.preprocessors`: the stop document says why a run of ours was ended, and a plan that
+        the suspender could not stop in time waits at its beginning or at its next checkpoint."""
         self._ending = ""
+        self._plan += 1
 
-        def with_reason(msg: Msg) -> Msg:
+        return self._watched(plan)
+
+    def _watched(self, plan: Any) -> Generator[Msg, Any, Any]:
+        answer, error = None, None
+        yield from self._wait()
+        while True:
+            try:
+                msg: Msg = plan.send(answer) if error is None else plan.throw(error)
+            except StopIteration as e:
+                return e.value
+            answer, error = None, None
             if msg.command == "close_run" and self._ending and not msg.kwargs.get("reason"):
-                return msg._replace(kwargs={**msg.kwargs, "reason": self._ending})
-            return msg
+                msg = msg._replace(kwargs={**msg.kwargs, "reason": self._ending})
+            try:
+                answer = yield msg
+                if msg.command == "checkpoint":
+                    yield from self._wait()
+            except GeneratorExit:
+                plan.close()
+                raise
+            except Exception as e:  # noqa: BLE001 - the plan's own affair: handed to it
+                error = e
 
-        return msg_mutator(plan, with_reason)
+    def _tripped(self) -> bool:
+        return self.suspender is not None and self.suspender.tripped and self._engine.state == "running"
+
+    def _wait(self) -> Generator[Msg, Any, Any]:
+        if self.suspender is not None and self._tripped():
+            yield Msg("wait_for", None, [self.suspender.clear])

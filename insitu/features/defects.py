@@ -20,7 +20,8 @@ import numpy as np
 
 from insitu.errors import ConfigError
 from insitu.features.pixel_size import pixel_size_um
-from insitu.maths.video import segment
+from insitu.features.video_trial import warm_up
+from insitu.maths.video import edges, segment
 from insitu.maths.video.grey import grey
 from insitu.maths.video.regions import Regions, brightness, nearest_distances, regions_of
 from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, References
@@ -88,7 +89,7 @@ class Defects:
         self.outputs[f"{name}_map"] = Output(unit="", array=True)
         if preview:
             self.outputs[f"{name}_preview"] = Output(unit="", array=True)
-        brightness(np.eye(4), regions_of(np.eye(4, dtype=bool)).labels > 0)  # compile before a frame waits
+        warm_up(self)
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
         """The defects of one frame."""
@@ -114,10 +115,15 @@ class Defects:
         g = segment.smooth(image, self.smoothing)
         if self.background:
             g = g - segment.local_mean(g, self.background)
-        level = self._level(g)
-        if self.offset:
-            level = level + self.offset * float(g.std()) * (1.0 if self.polarity == "dark" else -1.0)
-        mask = np.less(g, level) if self.polarity == "dark" else np.greater(g, level)
+        dark = self.polarity == "dark"
+        offset = self.offset * edges.mean_spread(g)[1] * (1.0 if dark else -1.0) if self.offset else 0.0
+        if self.threshold == "edges":
+            mask = edges.beyond(g, self.block, offset, dark)
+        else:
+            level = segment.otsu(g) if self.threshold == "otsu" else segment.local_mean(g, self.block)
+            if self.offset:
+                level = level + offset
+            mask = np.less(g, level) if dark else np.greater(g, level)
         if ignored is not None:
             mask &= ~ignored
         mask = segment.opened(mask, self.opening)
@@ -126,11 +132,6 @@ class Defects:
         if ignored is not None:
             mask &= ~ignored
         return g, mask, mask.size if ignored is None else int(np.count_nonzero(~ignored))
-
-    def _level(self, g: np.ndarray) -> np.ndarray | float:
-        if self.threshold == "otsu":
-            return segment.otsu(g)
-        return segment.local_mean(g, self.block) if self.threshold == "local" else segment.edge_level(g, self.block)
 
     def _numbers(
         self, g: np.ndarray, mask: np.ndarray, looked_at: int, found: Regions

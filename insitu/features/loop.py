@@ -24,8 +24,13 @@ Unit = Literal["A m^2/kg", "A m^2", "A/m"]
 AREAS = {"A m^2/kg": "J/kg", "A m^2": "J", "A/m": "J/m^3"}
 """What the area of a loop is in, by the unit of its moment."""
 LOOP = ("bc", "mr", "ms", "squareness", "slope", "loss", "field_offset", "moment_offset")
-RTOL, ATOL = 1e-3, 1e-6
-"""How far another computer may be off: a fit that is one point longer by rounding is a small part of an uncertainty."""
+IN_MOMENTS = frozenset(LOOP) - {"bc", "squareness", "field_offset"}
+RTOL = 1e-6
+"""How far another computer may be off."""
+ATOL = {"T": 1e-12, "A m^2": 1e-16, "A m^2/kg": 1e-10, "A/m": 1e-7, "J": 1e-16, "J/kg": 1e-10, "J/m^3": 1e-7, "": 1e-9}
+"""What is nothing to a magnetometer, by unit: an offset, a slope, an uncertainty may be zero but for rounding."""
+NO_BCR = Feature(None, "T", why="this is a loop: a backfield curve gives Bcr")
+GOOD, BAD = Feature(1), Feature(0)
 
 
 class Loop:
@@ -74,7 +79,8 @@ class Loop:
         }  # fmt: skip
         self._keys = {key: start + key for key in self._units}
         self.outputs: dict[str, Output] = {
-            self._keys[key]: Output(unit=unit, rtol=RTOL, atol=ATOL) for key, unit in self._units.items()
+            self._keys[key]: Output(unit=unit, rtol=RTOL, atol=ATOL[unit.removesuffix("/T")])
+            for key, unit in self._units.items()
         }
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature]:
@@ -89,7 +95,7 @@ class Loop:
             return self._nothing(f"the field is {said}, expected T, Oe or A/m: tell the reader its field_unit")
         if field.values.size != moment.values.size:
             return self._nothing(f"the field has {field.values.size} points, the moment {moment.values.size}")
-        b = factor * field.values
+        b = field.values if factor == 1.0 else factor * field.values
         if b.size == 0:
             return self._nothing("the curve has no points")
         curve = frame.labels.get("curve", "")
@@ -103,17 +109,15 @@ class Loop:
         loop = hysteresis(b, moment.values)
         scale = moment_factor(moment.unit, self.unit, self._mass_of(frame))
         why = "" if scale is not None else self._no_scale(moment.unit)
-        found: dict[str, Feature] = {}
-        for key in LOOP:
-            value: Value = getattr(loop, key)
-            in_moments = key not in ("bc", "squareness", "field_offset")
-            found[key] = self._told(key, value, scale if in_moments else 1.0, why)
+        found: dict[str, Feature] = {
+            key: self._told(key, getattr(loop, key), scale if key in IN_MOMENTS else 1.0, why) for key in LOOP
+        }
         problems = "; ".join(loop.problems)
         quality = loop.quality_ferro if not problems else Value(None, why=problems)
         found["drift"] = self._told("drift", loop.closure, 1.0, "")
-        found["bcr"] = Feature(None, "T", why="this is a loop: a backfield curve gives Bcr")
+        found["bcr"] = NO_BCR
         found["quality"] = self._told("quality", quality, 1.0, "")
-        found["curve_ok"] = Feature(int(not problems))
+        found["curve_ok"] = BAD if problems else GOOD
         return found
 
     def _backfield(self, b: np.ndarray, moment: np.ndarray) -> dict[str, Feature]:
@@ -123,18 +127,15 @@ class Loop:
         found = {key: Feature(None, unit, why=why) for key, unit in self._units.items()}
         found["bcr"] = self._told("bcr", curve.bcr, 1.0, "")
         found["quality"] = self._told("quality", curve.quality, 1.0, "")
-        found["curve_ok"] = Feature(int(not curve.problems))
+        found["curve_ok"] = BAD if curve.problems else GOOD
         return found
 
     def _told(self, key: str, value: Value, scale: float | None, why: str) -> Feature:
         """A value as a feature, in its unit."""
-        unit = self._units[key]
-        if value.value is None:
-            return Feature(None, unit, why=value.why)
-        if scale is None:
-            return Feature(None, unit, why=why)
-        sigma = None if value.sigma is None else abs(scale) * value.sigma
-        return Feature(scale * value.value, unit, sigma=sigma)
+        unit, (number, sigma, said) = self._units[key], value
+        if number is None or scale is None:
+            return Feature(None, unit, why=said if number is None else why)
+        return Feature(scale * number, unit, None if sigma is None else scale * sigma)
 
     def _mass_of(self, frame: Frame) -> float | None:
         """The sample's mass in kg: of the recipe, or of the frame."""
@@ -156,5 +157,5 @@ class Loop:
 
     def _nothing(self, why: str) -> dict[str, Feature]:
         found = {self._keys[key]: Feature(None, unit, why=why) for key, unit in self._units.items()}
-        found[self._keys["curve_ok"]] = Feature(0)
+        found[self._keys["curve_ok"]] = BAD
         return found

@@ -30,6 +30,8 @@ ALSO = {
 """Names that files give to the channels."""
 UNKNOWN = ("", "arb", "counts", "dimensionless")
 """Units of files that do not tell any."""
+MOST_FLUX = 20.0
+"""T of any core; more are raw counts of a converter, or another unit."""
 FEWEST_FLAT = 6
 """Samples at one extreme, as many as it takes to call a channel clipped."""
 SQUARE = 0.3
@@ -39,7 +41,7 @@ SQUARE = 0.3
 class Pair(NamedTuple):
     """Two channels as they were measured: `kinds` ("b" or "v", "h" or "i"), `values` `(2, n)` in SI units, `rate` Hz,
     `declared` frequency in Hz (None where nobody says), `clipped`: largest part of a channel's samples at an extreme
-    where it is cut off, and the `name` of that channel."""
+    where it is cut off, and the `name` of that channel; `name_b`: the channel of B."""
 
     kinds: tuple[str, str]
     values: np.ndarray
@@ -47,6 +49,7 @@ class Pair(NamedTuple):
     declared: float | None
     clipped: float
     name: str
+    name_b: str
 
 
 class Flux(NamedTuple):
@@ -107,7 +110,14 @@ class Look:
                     f"channel {pair.name} is clipped: {100.0 * pair.clipped:.2g} % of its samples lie at its extremes"
                 )
             found = lock_in(pair.values, pair.rate, pair.declared, harmonics=self.harmonics)
-            return Seen(pair, corrected(flux_and_field(found, pair.kinds, self.winding), self.known))
+            true = corrected(flux_and_field(found, pair.kinds, self.winding), self.known)
+            peak = float(abs(true.amplitude[0][0]))
+            if peak > MOST_FLUX:
+                raise ValueError(
+                    f"B would be {peak:.3g} T, as no core has: tell the unit of channel {pair.name_b} (channel_units in"
+                    " the detector file), or its turns and area"
+                )
+            return Seen(pair, true)
         except (ValueError, ArithmeticError, InsituError) as e:
             return seen._replace(why=str(e) or type(e).__name__)
 
@@ -153,7 +163,13 @@ class Look:
         values = np.stack([_si(first, kind_b, None), _si(second, kind_h, self.shunt)])
         worst = int(np.argmax(cut))
         return Pair(
-            (kind_b, kind_h), values, first.rate, self._declared(frame), cut[worst], (first.name, second.name)[worst]
+            (kind_b, kind_h),
+            values,
+            first.rate,
+            self._declared(frame),
+            cut[worst],
+            (first.name, second.name)[worst],
+            first.name,
         )
 
     def _one(self, frame: Frame, kinds: tuple[str, str], given: tuple[str, str]) -> tuple[str, Wave]:

@@ -13,6 +13,7 @@ is the better one there. Exposure changes do not matter.
 from collections.abc import Sequence
 
 from insitu.errors import ConfigError
+from insitu.features.video_trial import warm_up
 from insitu.maths.video.grey import grey
 from insitu.maths.video.register import register
 from insitu.types import KEY, Feature, Frame, Output, References
@@ -30,6 +31,7 @@ class Drift:
             raise ConfigError(f"{name!r} cannot begin a key", where="name", expected="a-z, then a-z, 0-9 or _")
         self.name = name
         self.outputs = {f"{name}_{key}": Output(unit=unit, rtol=1e-4, atol=1e-4) for key, unit in UNITS.items()}
+        warm_up(self)
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
         """Movement from `before[-1]` to `frame`."""

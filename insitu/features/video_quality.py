@@ -12,6 +12,7 @@ Formulas and sources: `insitu.maths.video.focus`. Colours are judged by their lu
 from collections.abc import Sequence
 
 from insitu.errors import ConfigError
+from insitu.features.video_trial import warm_up
 from insitu.maths.video.focus import sharpness
 from insitu.maths.video.grey import full_scale, grey
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
@@ -35,6 +36,7 @@ class Quality:
         self._units = dict(zip(KEYS, ("1/px", unit, unit, "", unit), strict=True))
         self.name = name
         self.outputs = {f"{name}_{key}": Output(unit=u, rtol=1e-6) for key, u in self._units.items()}
+        warm_up(self)
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
         """The numbers of one frame."""

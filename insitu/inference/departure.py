@@ -212,7 +212,7 @@ class Departure:
         memory.alarms = {key: d.ratio for key, d in departed.items() if d.ratio > limit[key]}
         jumps = {key: j for key, (_, j) in judged.items() if j is not None}
         if jumps:
-            key = max(jumps, key=lambda k: abs(jumps[k].size) / jumps[k].largest)
+            key = max(jumps, key=lambda k: jumps[k].ratio)
             memory.said, memory.left = (
                 _jump_words(_called(key, measurement), jumps[key], len(jumps) - 1, self._by_factors(key)),
                 self.hold,
@@ -261,8 +261,6 @@ def _departure_words(key: str, found: Departed, others: int, factors: bool) -> s
 def _jump_words(key: str, found: Jumped, others: int, factors: bool) -> str:
     before, after = found.before, found.before + found.size
     before, after = (math.exp(x) if factors else x for x in (before, after))
-    words = (
-        f"{key} jumped from {quantity(before)} to {quantity(after)}, {abs(found.size) / found.largest:.1f} times as "
-        "far as ever before"
-    )
+    words = f"{key} jumped from {quantity(before)} to {quantity(after)}, "
+    words += f"{found.ratio:.1f} times as far as ever before" if found.largest > 0.0 else "where it stood still so far"
     return words + (f"; {others} more jumped too" if others else "")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from insitu.errors import ConfigError
+from insitu.inference.track_events import Events
 from insitu.maths.video.grains import neighbour_counts
 from insitu.maths.video.grains_links import common_shift, link, moved
 from insitu.maths.video.regions import measure
@@ -41,11 +42,11 @@ class _Seen:
 class _Memory:
     """What is remembered of one source."""
 
-    __slots__ = ("frames", "next_identity")
+    __slots__ = ("events", "frames")
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, events: Events) -> None:
         self.frames: deque[_Seen] = deque(maxlen=window + 1)
-        self.next_identity = 1
+        self.events = events
 
 
 class GrainTrack:
@@ -53,7 +54,8 @@ class GrainTrack:
 
     `labels`: key of the label picture (the extractor `grains` gives `grain_labels`). `overlap`: least share of the
     smaller grain. `vanish`: see the head of this file. `reach`: the largest common movement, px, 0 for none. `window`:
-    frames over which the law is checked. `across`: px without label that may lie between neighbours.
+    frames over which the law is checked. `across`: px without label that may lie between neighbours. `persist`: frames
+    that an event must last before it counts; 1 for labels without noise, more for those of real pictures.
     Scores: grains, kept (share of the grains before that go on, those that left at the edge not counted), born,
     vanished, merged, split, law, law_rate.
     """
@@ -68,6 +70,7 @@ class GrainTrack:
         reach: int = 16,
         window: int = 10,
         across: int = 12,
+        persist: int = 1,
         name: str = "grain_track",
         units: Mapping[str, str] | None = None,
     ) -> None:
@@ -77,6 +80,7 @@ class GrainTrack:
             ("reach", reach, 0, 200),
             ("window", window, 1, 1000),
             ("across", across, 0, 1000),
+            ("persist", persist, 1, 1000),
         ):
             if not low <= value <= high:
                 raise ConfigError(f"{key} = {value} cannot be used", where=key, expected=f"{low} to {high}")
@@ -88,6 +92,7 @@ class GrainTrack:
             raise ConfigError(f"no feature gives {labels!r}", where="labels", expected=near or "the feature `grains`")
         self.name, self.key, self.source = name, labels, source
         self.overlap, self.vanish, self.reach, self.window, self.across = overlap, vanish, reach, window, across
+        self.persist = persist
         self._memory: dict[str, _Memory] = {}
         neighbour_counts(np.eye(4, dtype=np.int32), 1)  # compile before a frame waits
         measure(np.eye(4, dtype=np.int32), 1)
@@ -102,14 +107,13 @@ class GrainTrack:
                 return None
             why = missing.why if missing is not None else "it was not measured"
             return Verdict(label="unknown", reason=f"{self.key} is not known: {why}")
-        memory = self._memory.setdefault(measurement.source, _Memory(self.window))
+        memory = self._memory.setdefault(measurement.source, _Memory(self.window, Events(self.persist, self.overlap)))
         labels = found.values
         last = memory.frames[-1] if memory.frames else None
         if last is None or last.labels.shape != labels.shape:
             memory.frames.clear()
             seen = self._seen(labels, measurement.time_ns)
-            fresh = np.arange(memory.next_identity, memory.next_identity + seen.area.size)
-            memory.next_identity += fresh.size
+            fresh = memory.events.begin(labels.shape, seen.area.size)
             memory.frames.append(self._named(seen, fresh))
             return Verdict(
                 label="normal", reason=f"{fresh.size} grains, the first frame", scores={"grains": fresh.size}
@@ -142,36 +146,34 @@ class GrainTrack:
 
     def _follow(self, memory: _Memory, last: _Seen, now: _Seen) -> Verdict:
         shift = common_shift(last.labels, now.labels, self.reach) if self.reach else (0, 0)
-        links = link(moved(last.labels, shift), now.labels, overlap=self.overlap)
+        before = moved(last.labels, shift)
+        links = link(before, now.labels, overlap=self.overlap)
         n, m = last.area.size, now.area.size
         # grains that the movement took out of sight have no label in the moved picture
-        follower = np.zeros(n, np.int64)
-        merged = np.zeros(n, np.int64)
+        follower, merged, split = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(m, np.int64)
         follower[: links.follower.size], merged[: links.merged.size] = links.follower, links.merged
+        split[: links.split.size] = links.split
         identity = np.zeros(m, np.int64)
         going = follower > 0
         identity[follower[going] - 1] = last.identity[going]
-        new = identity == 0
-        identity[new] = np.arange(memory.next_identity, memory.next_identity + int(new.sum()))
-        memory.next_identity += int(new.sum())
-        memory.frames.append(self._named(now, identity))
-        lost = ~going & ~last.border
         small = last.area < self.vanish * float(last.area.mean()) if n else np.zeros(0, bool)
-        joined = lost & (merged > 0) & ~small
-        split = np.zeros(m, np.int64)
-        split[: links.split.size] = links.split
-        counted = new & ~now.border
-        # one that splits off small has grown up out of a corner: born
-        parted = counted & (split > 0) & (now.area >= self.vanish * float(now.area.mean()) if m else False)
+        losses: dict[int, tuple[str, int]] = {}
+        for i in np.flatnonzero(~going).tolist():
+            into = int(identity[merged[i] - 1]) if merged[i] else 0
+            kind = "merged" if merged[i] and not small[i] else "vanished"
+            losses[i + 1] = ("" if last.border[i] else kind, into)
+        arrivals: dict[int, tuple[str, int]] = {}
+        for i in np.flatnonzero(identity == 0).tolist():
+            # one that splits off small has grown up out of a corner: born
+            large = now.area[i] >= self.vanish * float(now.area.mean())
+            source = int(last.identity[split[i] - 1]) if split[i] else 0
+            arrivals[i + 1] = ("" if now.border[i] else "split" if source and large else "born", source)
+        identity, counted = memory.events.step(
+            before, now.labels, shift, last.identity, losses=losses, arrivals=arrivals, named=identity
+        )
+        memory.frames.append(self._named(now, identity))
         kept = float(going[~last.border | going].mean()) if n else 1.0
-        scores: dict[str, float] = {
-            "grains": m,
-            "kept": kept,
-            "born": int((counted & ~parted).sum()),
-            "vanished": int((lost & ~joined).sum()),
-            "merged": int(joined.sum()),
-            "split": int(parted.sum()),
-        }
+        scores: dict[str, float] = {"grains": m, "kept": kept, **counted}
         scores |= self._law(memory)
         return self._say(scores)
 

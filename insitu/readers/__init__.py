@@ -2,6 +2,8 @@
 
 READERS = {
     "documents": "insitu.readers.documents:Documents",
+    "epics.ca": "insitu.readers.epics:CaWaveforms",
+    "epics.pva": "insitu.readers.epics:PvaFrames",
     "images": "insitu.readers.images:Images",
     "line": "insitu.readers.line:Line",
     "loops": "insitu.readers.loops:Loops",

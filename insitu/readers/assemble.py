@@ -74,7 +74,7 @@ class Assembler:
     def __init__(self, layout: Layout, source: str) -> None:
         self.layout, self.source = layout, source
         self.names = distinct([clean(name) or "col" for name in layout.channels])
-        self.number = 0
+        self.number = self._skipped = 0
         self._points: list[Point] = []
         self._head: Arrival | None = None
         self._axis_unit = ""
@@ -102,8 +102,16 @@ class Assembler:
         head, self._head = self._head, None
         frame = replace(self._frame(head), complete=complete) if head is not None and self._points else None
         self._points = []
-        self.number += frame is not None
+        self.number, self._skipped = self.number + (frame is not None) + self._skipped, 0
         return frame
+
+    def skip(self) -> int:
+        """A number for what is no scan: the next one, or in the middle of a scan one after it."""
+        if self._head is None:
+            self.number += 1
+            return self.number - 1
+        self._skipped += 1
+        return self.number + self._skipped
 
     def _frame(self, head: Arrival) -> Arrival:
         values = np.array([p.values for p in self._points]).T

@@ -99,13 +99,22 @@ class Frames:
             stream.waiting.clear()
         yield from self._scanned(complete=False)
 
-    def invalid(self, name: str, document: Document, why: str) -> Invalid:
-        """A document that gives no frame, as bytes, and why."""
+    def nothing(self) -> int:
+        """The number of something that is no frame: the frames after it have other numbers."""
+        if self._scan is not None:
+            return self._scan.skip()
+        self.number += 1
+        return self.number - 1
+
+    def invalid(self, name: str, document: Document, why: str, number: int | None = None) -> Invalid:
+        """A document that gives no frame, as bytes, and why. `number`: where one had been taken for it."""
         uid = str(document.get("uid", document.get("datum_id", ""))) if isinstance(document, Mapping) else ""
         payload = orjson.dumps(
             [name, document], default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
         )
-        return Invalid(source=self.source, reason=f"{name} {uid}: {why}", payload=payload, name=name)
+        number = self.nothing() if number is None else number
+        reason = f"{name} {uid}: {why}"
+        return Invalid(source=self.source, reason=reason, payload=payload, name=name, source_seq=number)
 
     def _start(self, document: Document) -> Iterator[Item]:
         self._starts[document["uid"]] = document

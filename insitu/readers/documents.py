@@ -154,7 +154,8 @@ class Documents:
                     document["uid" if "uid" in document else "datum_id" if "datum_id" in document else "run_start"]
                 except (ValueError, TypeError, KeyError) as e:
                     reason = f"{path.name}:{number}: no [name, document] in JSON: {e}"
-                    yield Invalid(source=self.source, reason=reason, payload=line, name=path.name)
+                    number = self._frames.nothing()
+                    yield Invalid(source=self.source, reason=reason, payload=line, name=path.name, source_seq=number)
                     continue
                 yield from self._document(name, document)
 
@@ -178,7 +179,7 @@ class Documents:
             except (ConfigError, FormatError) as e:
                 why, until = str(e), 0.0
             if time.monotonic() >= until:
-                yield self._frames.invalid("stream_datum", item.resource, why)
+                yield self._frames.invalid("stream_datum", item.resource, why, item.head.source_seq)
                 return
             yield None
             time.sleep(LOOK_S)

@@ -167,6 +167,8 @@ class Line:
             if not came:
                 clock.sleep(TICK)
         number = seq + cut.given - 1
+        if broken and not table.good and not self.follow:
+            raise FormatError(f"none of the {len(broken):,} rows can be read; the first: {broken[0].problem}")
         for window in cut.finish():
             yield self._window(table, window, seq, path.name, written)
             number = seq + window.number
@@ -201,7 +203,7 @@ class Line:
             source=self.source, data=data, dims=("channel", "sample"),
             unit=tuple(self.units.get(c.name, c.unit) for c in table.channels),
             time_ns=first, duration_ns=last - first + window.interval_ns if len(window.rows) > 1 else 0,
-            clock="header" if written else "arrival", clock_sigma_ns=SECOND,
+            clock="header" if written and not table.relative else "arrival", clock_sigma_ns=SECOND,
             source_seq=seq + window.number, mask=_mask(data), context=context, labels=labels,
         )  # fmt: skip
 
@@ -226,6 +228,10 @@ class Line:
             round((self.cycle_time or 0) * SECOND),
         )
         numbers = cycles.numbers if cycles.numbers is not None else np.arange(len(cycles)) + seq
+        labels = {"file": found.name, "channels": " ".join(cycles.channels)}
+        if len(cycles) > 1 and not (np.diff(numbers) > 0).all():  # frames of one number would be taken for copies
+            labels["warning"] = "the machine's numbers of the cycles do not rise: frames are counted, see `cycle`"
+            cycles.context["cycle"], numbers = numbers, np.arange(len(cycles)) + seq
         longest = max(int(a.shape[1]) for a in cycles.channels.values())
         for i in range(len(cycles)):
             data = empty((len(cycles.channels), longest), next(iter(cycles.channels.values())).dtype)
@@ -244,7 +250,7 @@ class Line:
                 duration_ns=period, clock="header" if timed or self._start else "arrival", clock_sigma_ns=SECOND,
                 source_seq=int(numbers[i]), mask=masked,
                 context=rates | {k: Feature(v[i].item(), "") for k, v in cycles.context.items() if np.isfinite(v[i])},
-                labels={"file": found.name, "channels": " ".join(cycles.channels)},
+                labels=labels,
             )  # fmt: skip
 
     def _rates(self, cycles: Cycles) -> dict[str, Feature]:

@@ -35,7 +35,7 @@ class Cycles:
     rates: Mapping[str, float] = field(default_factory=dict)
     numbers: np.ndarray | None = None
     times_ns: np.ndarray | None = None
-    context: Mapping[str, np.ndarray] = field(default_factory=dict)
+    context: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.channels.values())))

@@ -16,7 +16,10 @@ from typing import NamedTuple
 from insitu.errors import FormatError, SourceError
 from insitu.readers.header import SECOND
 from insitu.readers.timelog import Column, TimeLog
+from insitu.readers.waveform_track import SECONDS
 
+LEAST_EPOCH = 1e8
+"""Seconds; less cannot be a time since 1970 in any unit."""
 LONGEST = 1 << 20
 """No row is longer (bytes)."""
 
@@ -49,6 +52,13 @@ class LineTable(TimeLog):
         self._rate, self._start_ns, self._wanted = rate, start_ns, channels
         self._taken: list[int] | None = None
         self._given_rows = 0
+        self.relative = False
+        """Whether the times count from a start that the table does not tell."""
+
+    @property
+    def good(self) -> int:
+        """How many rows were rows."""
+        return self._given_rows
 
     @property
     def channels(self) -> tuple[Column, ...]:
@@ -128,6 +138,14 @@ class LineTable(TimeLog):
         self._given_rows += 1
         self.rows.append(Row(time_ns, tuple(self._number(cells[i]) for i in self._taken or ()), self._line))
 
+    def _moment(self, cell: str) -> int:
+        """As a log has it; but times that count from nowhere begin at `start_ns`."""
+        value = self._number(cell) if not self._format else math.nan
+        if self._start is None and abs(value) < LEAST_EPOCH:
+            self.relative = True
+            return self._start_ns + round(value * SECONDS.get(self.columns[self._at].unit, 1.0) * SECOND)
+        return super()._moment(cell)
+
     def _choose(self, cells: list[str]) -> None:
         """Which columns are channels: those asked for, or all that hold a number (or nothing yet) in the first row."""
         usable = [i for i, column in enumerate(self.columns) if i != self._at and column.name]
@@ -148,5 +166,5 @@ class LineTable(TimeLog):
         ]
         self.texts = tuple(self.columns[i].title for i in usable if i not in held)
         if not held:
-            raise self._wrong("no column holds numbers", "a time and values", self._line)
+            raise self._wrong("no column holds numbers", 'a time and values, or channels = ["..."] by name', self._line)
         self._taken = held

@@ -17,7 +17,10 @@ from insitu.readers.pattern import Truncated
 from insitu.types import Feature
 
 FEWEST_ROWS = 3
-FIELD = re.compile(r"b|h|mu0h|u0h|field|.*\bfield|b applied|h applied|applied|b ext|h ext|treat dc field|meas field dc")
+FIELD = re.compile(
+    r"b|h|mu0h|u0h|field|.*\bfield|feld|.*magnetfeld|b applied|h applied|applied|b ext|h ext|treat dc field"
+    r"|meas field dc"
+)
 MOMENT = re.compile(
     r"m|moment|.*\bmoment(?: fixed ctr| free ctr)?|.*magneti[sz]ation|m rem|mrem|remanence|sigma|m corr"
     r"|magn(?: mass| moment| volume)?"
@@ -83,13 +86,17 @@ def _is_row(line: str) -> int:
 def first_row(lines: list[str], how: How) -> tuple[int, str, int]:
     """The first line of the longest run of rows, its separator, and its width."""
     best, run = (0, 0, 0), (0, 0, 0)  # rows, first line, width
+    ended: list[tuple[int, int, int]] = []
     for i, line in enumerate(lines):
         width = _is_row(line)
         if width > 1:
             run = (run[0] + 1, run[1], width) if width == run[2] else (1, i, width)
         elif line.strip():
+            ended.append(run)
             run = (0, 0, 0)
         best = run if run[0] > best[0] else best
+    # a line that is no row parts a table in two: it begins where the first part does, and that line is told
+    best = next((r for r in ended if r[0] >= 2 * FEWEST_ROWS and r[2] == best[2] and r[1] < best[1]), best)
     rows, start, width = best
     if rows < FEWEST_ROWS:
         problem = Truncated if rows else FormatError

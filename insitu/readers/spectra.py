@@ -58,7 +58,7 @@ class Spectra:
     axis is an angle. `grow`: following, files are written point by point: what there is of a scan is given as a
     provisional frame each time, points in the order in which they were taken; the scan is over when nothing has been
     written for so long, or the next file has begun. After a reading, `skipped` names files that were no spectra,
-    `warnings` what could be borne. """
+    `warnings` what could be borne."""
 
     labels = (
         "file", "channels", "element", "edge", "sample", "composition", "facility", "beamline", "monochromator",

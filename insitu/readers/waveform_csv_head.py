@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from insitu.errors import FormatError
 from insitu.readers.header import read_header, read_time, zone
@@ -38,6 +39,9 @@ _TIMES = frozenset(_TIME_TITLES.split())
 _INDEX_TITLES = "index idx sample samples samplenumber n no nr number sequence point scan i"
 _INDEX = frozenset(_INDEX_TITLES.split())
 _PAIR = re.compile(r"\s*([^:=,;\t]{1,80}?)\s*[:=,;\t]\s*\"?([^\",;\t]{1,80})")
+_TIME_UNITS = frozenset(("s", "sec", "second", "seconds", "ms", "us", "ns"))
+"""Of a first column: that of times, whatever it is called."""
+_UNITS_OF_Y = frozenset(("yunitlabel", "yunits", "yunit", "verticalunits", "verticalunit"))
 _UNIT = re.compile(r"(.{1,200}?)\s*(?:\(([^()]*)\)|\[([^\[\]]*)\])\s*")
 _SLASH = re.compile(r"(.{1,200}?)\s*/\s*([^/]{1,12})")
 
@@ -86,6 +90,12 @@ def layout(head: bytes, how: How) -> Layout:
     found = _rows_begin(lines)
     if found is None:
         kind = Truncated if len(head) < HEAD else FormatError
+        if lines and lines[0].startswith("Record Length,") and lines[0].count(",") > 2:
+            raise FormatError(
+                "the settings of the oscilloscope stand beside the rows, in the same lines", where=f"{how.name}:1",
+                expected="columns of times and samples",
+                remedy="Keep the columns 4 and 5: cut -d, -f4,5 FILE > NEW.csv",
+            )  # fmt: skip
         raise kind(
             NO_ROWS,
             where=f"{how.name}:{max(1, len(lines))}",
@@ -93,6 +103,7 @@ def layout(head: bytes, how: How) -> Layout:
             remedy="Check that this is a recording, and that the file is complete",
         )
     first, separator, row, comma, dated = found
+    beside, above = _beside(lines[:first], separator)
     trailing = 0
     while len(row) - trailing > 1 and separator != " " and row[-1 - trailing] == "":
         trailing += 1
@@ -101,10 +112,11 @@ def layout(head: bytes, how: How) -> Layout:
         raise FormatError(
             f"a row has {columns} cells", where=f"{how.name}:{first + 1}", expected=f"at most {MOST_CHANNELS}"
         )
-    titles, units = _titles(lines[:first], separator, columns)
+    titles, units = _titles(above, separator, columns)
     time, scale, index = _roles(titles, units, columns, dated)
-    above = [line.lstrip(MARKS) for line in lines[:first]]
-    pairs = [(m[1], m[2].strip()) for line in above[-500:] if (m := _PAIR.match(line))]
+    units = units if any(units) else _units_above(above, separator, columns, time)
+    above = [line.lstrip(MARKS) for line in above]
+    pairs = [(m[1], m[2].strip()) for line in above[-500:] if (m := _PAIR.match(line))] + beside
     told = read_header(above[-500:], how.timezone)
     start = told.time_ns
     if start is None and dated:
@@ -179,29 +191,64 @@ def _titles(above: list[str], separator: str, columns: int) -> tuple[tuple[str, 
     """Titles and units of the columns, from the lines above the rows."""
     near = [line.lstrip(MARKS) for line in above if line.strip(MARKS + "\r")][-2:]
     rows = [_fitting(line, separator, columns) for line in near]
+    if len(near) == 2 and rows[0] is None and rows[1] is not None and _are_units(rows[1]):
+        rows[0] = _fitting(near[0], separator, columns, numbered=True)  # channels may be called 1, 2
     said = ("",) * columns
     if not rows or rows[-1] is None:
         return (), said
     last, before = rows[-1], rows[0] if len(rows) > 1 else None
     if before is not None and _are_units(last) and not _are_units(before):
-        return tuple(before), tuple(unit_of(u) or _time_unit(u) for u in last)
+        first = last[0] if last[0].lower() == "sequence" else before[0]
+        return (first, *before[1:]), tuple(unit_of(u) or _time_unit(u) for u in last)
     split = [_split(title) for title in last]
     return tuple(t for t, _ in split), tuple(u for _, u in split)
 
 
-def _fitting(line: str, separator: str, columns: int) -> list[str] | None:
-    """The cells of a line that may be titles: as many as there are columns, and none of them a number."""
+def _fitting(line: str, separator: str, columns: int, *, numbered: bool = False) -> list[str] | None:
+    """The cells of a line that may be titles: as many as there are columns, and none of them a number (`numbered`: but
+    the first one may be). LabVIEW has a title more than columns, or two: of comments, and of times it did not write."""
     for mark in dict.fromkeys((separator, ",", "\t", ";", " ")):
         parts = cells(line, mark)
-        while len(parts) > columns and parts[-1] == "":
+        while len(parts) > columns and parts[-1].lower() in ("", "comment"):
             parts.pop()
-        if len(parts) == columns and any(parts) and not any(NUMBER.fullmatch(p) for p in parts):
+        if len(parts) == columns + 1 and parts[0] == "X_Value":
+            parts = parts[1:]
+        if (
+            len(parts) == columns
+            and any(parts)
+            and not any(NUMBER.fullmatch(p) for p in parts[: 1 if numbered else None])
+        ):
             return parts
     return None
 
 
+def _beside(lines: list[str], separator: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Settings that a recorder writes to the right of titles and units (`X,CH1,Start,Increment` above
+    `Sequence,Volt,-0.01,1e-6`), and the lines without them."""
+    for i, (one, two) in enumerate(pairwise(lines)):
+        pairs = list(zip(cells(one, separator), cells(two, separator), strict=False))
+        told = [k for k, (a, b) in enumerate(pairs) if k and NUMBER.fullmatch(b) and a and not NUMBER.fullmatch(a)]
+        if told and rate_in([pairs[k] for k in told]) is not None:
+            cut = [separator.join(cells(line, separator)[: told[0]]) for line in (one, two)]
+            return [pairs[k] for k in told], [*lines[:i], *cut, *lines[i + 2 :]]
+    return [], lines
+
+
+def _units_above(lines: list[str], separator: str, columns: int, time: int | None) -> tuple[str, ...]:
+    """Units in a line of settings, one for each column but that of times; all "" where there is none."""
+    for line in lines:
+        parts = cells(line, separator)
+        while len(parts) > 1 and not parts[-1]:
+            parts.pop()
+        if not parts or key_of(parts[0])[0] not in _UNITS_OF_Y or len(parts) - 1 != columns - (time is not None):
+            continue
+        told = [unit_of(p) for p in parts[1:]]
+        return tuple(told if time is None else [*told[:time], "", *told[time:]])
+    return ("",) * columns
+
+
 def _are_units(parts: list[str]) -> bool:
-    told = [p for p in parts if p]
+    told = [p for p in parts if p and p.lower() != "sequence"]  # a column that counts samples has none
     return bool(told) and all(unit_of(p) or p.strip("()[] ").lower() in SECONDS or p[0] in "([" for p in told)
 
 
@@ -233,6 +280,8 @@ def _roles(
     keys = [key_of(t)[0] or clean(t, 0) for t in titles]
     index = next((i for i, key in enumerate(keys[:2]) if key in _INDEX or titles[i].strip() == "#"), None)
     time = next((i for i, key in enumerate(keys) if key in _TIMES and units[i] in ("", *SECONDS)), None)
+    if time is None and units[0] in _TIME_UNITS and not any(u in SECONDS and u for u in units[1:]):
+        time = 0
     if time is None:
         return None, 1.0, index
     said = units[time] or next((u for u in ("ms", "us", "ns") if keys[time] == f"time{u}"), "")

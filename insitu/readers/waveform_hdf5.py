@@ -68,7 +68,7 @@ def _recording(file: Any, how: How, h5py: Any) -> Recording:
     shared = None
     if time is not None and how.sample_rate is None and not all(rate_of(item, file, h5py) for item in chosen):
         seconds = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}.get(unit_of(text_of(time.attrs.get("units", ""))), 1.0)
-        blocks = (b[0] * seconds for b in _blocks(time, len(time), "one", how.name))
+        blocks = (b[0] * seconds for b in _blocks(time, time.size, _kind(time), how.name))
         shared = rate_of_blocks(blocks, f"{how.name}, {time.name}")
     for item in chosen:
         track, problem = _track(item, how, file, rate_of(item, file, h5py) or shared, h5py)
@@ -116,9 +116,9 @@ def _chosen(file: Any, how: How, h5py: Any) -> tuple[list[Any], Any]:
             f"there are several recordings: {names}", where=how.name, expected="one of them",
             remedy=f'Say which one: dataset = "{largest.name}", or a group of them',
         )  # fmt: skip
-    if largest.ndim == 2 or largest.dtype.names:
+    if not _flat(largest) or largest.dtype.names:
         return [largest], time
-    beside = [d for d in found if d.parent.name == largest.parent.name and d.ndim == 1 and not d.dtype.names]
+    beside = [d for d in found if d.parent.name == largest.parent.name and _flat(d) and not d.dtype.names]
     beside = [d for d in beside if time is None or d.name != time.name]
     equal = [d for d in beside if d.size == largest.size or own_rate(d)]
     return equal or [largest], time
@@ -141,12 +141,17 @@ def _datasets(group: Any, h5py: Any) -> list[Any]:
     return found
 
 
+def _flat(item: Any) -> bool:
+    """Whether a dataset is one channel: of one dimension, or of two with one line, as MATLAB has no others."""
+    return item.ndim == 1 or (item.ndim == 2 and 1 in item.shape)
+
+
 def _time_beside(item: Any, h5py: Any) -> Any:
     """The dataset of times in the same group that has as many values as there are samples."""
     for name, other in item.parent.items():
         if name.lower() not in TIMES or not isinstance(other, h5py.Dataset) or other.name == item.name:
             continue
-        if other.ndim == 1 and other.size > 1 and other.size in item.shape and other.dtype.kind in "iuf":
+        if _flat(other) and other.size > 1 and other.size in item.shape and other.dtype.kind in "iuf":
             return other
     return None
 
@@ -165,6 +170,8 @@ def _track(item: Any, how: How, file: Any, rate: float | None, h5py: Any) -> tup
         samples, channels, rows = orientation(item.shape, how.layout, wanted, where)
         kind = "one" if item.ndim == 1 else "rows" if rows else "columns"
         titles = titles_of(item, channels, h5py)
+        if titles == ("c1",) and _flat(item):
+            titles = (item.name.rsplit("/", 1)[-1],)
     problem = None
     there = _written(item, 1 if kind == "rows" else 0, where)
     if there < samples:
@@ -185,6 +192,11 @@ def _track(item: Any, how: How, file: Any, rate: float | None, h5py: Any) -> tup
         length=there,
     )
     return track, problem
+
+
+def _kind(item: Any) -> str:
+    """How one channel lies in its dataset."""
+    return "one" if item.ndim == 1 else "rows" if item.shape[0] == 1 else "columns"
 
 
 def _blocks(item: Any, samples: int, kind: str, where: str) -> Iterator[np.ndarray]:

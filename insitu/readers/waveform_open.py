@@ -15,7 +15,7 @@ from insitu.readers.waveform_csv_head import SUFFIXES as TEXT
 from insitu.readers.waveform_track import How, Recording
 
 FORMATS = "WAV, TDMS, HDF5, .npy, .npz, or rows of numbers as text (.csv, .txt, ...)"
-SUFFIXES = frozenset((".wav", ".tdms", ".npy", ".npz", ".h5", ".hdf5", ".hdf", ".nxs")) | TEXT
+SUFFIXES = frozenset((".wav", ".tdms", ".npy", ".npz", ".h5", ".hdf5", ".hdf", ".nxs", ".mat")) | TEXT
 OTHER = (KNOWN_OTHER | {".tdms_index"}) - SUFFIXES
 """Files that lie beside waveforms and are none."""
 
@@ -36,6 +36,15 @@ def opener(path: Path, name: str) -> Callable[[Path, How], AbstractContextManage
     for magic, form in _MAGIC:
         if head.startswith(magic):
             return form
+    if any(head[at:].startswith(waveform_hdf5.MAGIC) for at in (512, 1024, 2048)):
+        return waveform_hdf5.opened  # behind a block of the user: MATLAB writes its .mat of version 7.3 so
+    if head.startswith(b"MATLAB 5.0 MAT-file"):
+        raise FormatError(
+            "this is a MATLAB file of an older version",
+            where=name,
+            expected=FORMATS,
+            remedy="Save it in MATLAB with save(..., '-v7.3'), which is HDF5",
+        )
     suffix = path.suffix.lower()
     if not head.strip(b"\0"):
         raise Truncated("the file is empty", where=name, remedy="Record again, or remove the file")

@@ -52,6 +52,7 @@ _INTERVALS = frozenset(
         "increment",
         "xincrement",
         "xincr",
+        "xinc",
         "wfincrement",
         "timeincrement",
         "timestep",

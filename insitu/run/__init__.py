@@ -6,9 +6,9 @@ commit, the seal. A second signal exits at once, which is the same as a crash. `
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from insitu.config import Setup
 from insitu.errors import UsageError
@@ -104,6 +104,11 @@ class LiveRun:
         """Whether it has not been sealed yet."""
         return self._thread.is_alive()
 
+    @property
+    def ending(self) -> bool:
+        """Whether something has asked it to end: its readers take no more."""
+        return self._engine.shared.stopping.is_set()
+
     def wait_quietly(self, timeout_s: float) -> bool:
         """Whether it is sealed, after at most so long."""
         self._thread.join(timeout_s)
@@ -117,6 +122,22 @@ class LiveRun:
         """The operator's hold on actions, or its release; logged."""
         self._engine.acting.hold(held)
         self._engine.shared.log("operator", {"command": "hold" if held else "release"})
+
+    def resume(self) -> None:
+        """The operator lets a paused run go on, whatever the rules say until they have let go once; logged."""
+        paused = self._engine.acting.resume()
+        self._engine.shared.log("operator", {"command": "resume"} | ({} if paused else {"refused": "it is not paused"}))
+
+    def note(self, body: Mapping[str, Any], ask: Literal["", "pause", "halt"] = "") -> None:
+        """Something that no frame tells, as an event in the log; `ask`: what is to become of it in mode `act`."""
+        if ask:
+            self._engine.acting.told(ask, body)
+        else:
+            self._engine.shared.log("event", body)
+
+    def received(self) -> dict[str, int]:
+        """How much has come from each source."""
+        return {r.detector.source: r.received for r in self._engine.readers}
 
     def stop(self, reason: str = "asked to stop", *, ended: str = "complete") -> None:
         """Ask it to end: readers stop, what has come is analysed and stored, the run is sealed. Does not wait."""

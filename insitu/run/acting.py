@@ -64,6 +64,7 @@ class Acting:
         actors: Sequence[Actor] = (),
     ) -> None:
         self.mode, self.state, self.held = mode, "running", False
+        self._overruled = False
         self.last: dict[str, Any] | None = None
         self._guard, self._shared, self._after_commit, self._adapters = guard, shared, after_commit, adapters
         self._safe_state, self._actors = dict(safe_state), tuple(actors)
@@ -73,6 +74,27 @@ class Acting:
     def hold(self, held: bool) -> None:
         """The operator's word, which always wins."""
         self.held = held
+
+    def resume(self) -> bool:
+        """The operator's word: a paused run goes on, and is not paused again before every rule has let go once.
+        Whether it was paused."""
+        paused = self.state == "paused"
+        if paused:
+            self._overruled, self.state = True, "running"
+            self._ask("resume", "the operator resumed", None)
+        return paused
+
+    def told(self, what: Literal["pause", "halt"], body: Mapping[str, Any]) -> None:
+        """Something that no frame can tell (there are none), said by who keeps the run. Logged as an event; in `act`,
+        and unless the operator holds, done."""
+        reason, refused = str(body["why"]), "advise" if self.mode != "act" else "held by the operator"
+        done = self.mode == "act" and not self.held
+        to = self._ask(what, reason, None) if done else ""
+        if done and what == "pause":
+            self.state = "paused"
+        self._shared.log("event", {**body, "asked": what} | ({"to": to} if done else {"refused": refused}))
+        if done and what == "halt":
+            self._shared.stop("halted", reason)
 
     def decide(self, record: Record, arrived_ns: int) -> None:
         """A new record. `arrived_ns`: monotonic time of the frame's arrival."""
@@ -99,22 +121,25 @@ class Acting:
 
     def _resumes(self, record: Record) -> bool:
         """A paused run goes on once no rule asks for the pause any more."""
-        judged = record.measurement.role == "sample"
+        judged = record.measurement.role == "sample" and record.decision.action < Action.FINISH
         return self.state == "paused" and judged and all(d.action is not Action.PAUSE for d in record.spoke)
 
     def _offer(self, offer: _Offer) -> None:
         decision, m = offer.record.decision, offer.record.measurement
+        if self._shared.stopping.is_set():
+            return  # the run is being ended: nothing is moved any more
+        if self._overruled and m.role == "sample":
+            self._overruled = any(d.action is Action.PAUSE for d in offer.record.spoke)
         if self._resumes(offer.record):
             self.state = "running"
-            resumed = next((d for d in offer.record.spoke if d.action is Action.CONTINUE and d.reason), decision)
-            to = self._ask("resume", resumed.reason or "no rule asks for the pause any more", m.n)
+            over = Decision(action=Action.CONTINUE, reason="no rule asks for the pause any more")
+            resumed = next((d for d in offer.record.spoke if d.action is Action.CONTINUE and d.reason), over)
+            to = self._ask("resume", resumed.reason, m.n)
             self._log(offer, resumed, to=to, acknowledged=True, why="")
         if decision.action is Action.CONTINUE:
             return
-        if decision.action is Action.PAUSE and self.state == "paused":
-            return  # already so; said once
-        if decision.action >= Action.FINISH and self._shared.stopping.is_set():
-            return
+        if decision.action is Action.PAUSE and (self.state == "paused" or self._overruled):
+            return  # already so, or the operator knows better; said once
         began = time.monotonic_ns()
         refusal = self._guard.refusal(
             decision, arrived_ns=offer.arrived_ns, now_ns=began, held=self.held, present=m.context
@@ -154,7 +179,7 @@ class Acting:
             return ", ".join(sorted(able))
         return to
 
-    def _ask(self, what: Literal["pause", "resume", "finish", "halt"], reason: str, n: int) -> str:
+    def _ask(self, what: Literal["pause", "resume", "finish", "halt"], reason: str, n: int | None) -> str:
         """Ask all actors; who did it. One that refuses or fails is logged, and keeps nobody else from it."""
         done = ["run"]
         for actor in self._actors:

@@ -58,13 +58,13 @@ def test_loops_and_backfield_curves_of_the_laboratory_give_its_answers(data):
 def test_fields_and_moments_are_converted(units, scales, unit, mass):
     plain = simulated()
     first = Loop()(plain, {}, ())
+    outputs = Loop().outputs
     data = np.stack([scales[0] * plain.data[0], scales[1] * plain.data[1]])
     other = Loop(unit=unit, mass=mass)(dataclasses.replace(plain, data=data, unit=units), {}, ())
     for key in LOOP_KEYS:
-        sigma = first[key].sigma
-        assert sigma is not None
-        assert value(other[key]) == pytest.approx(value(first[key]), abs=0.1 * sigma)
-        assert other[key].sigma == pytest.approx(sigma, rel=0.1)
+        near = outputs[key].rtol
+        assert value(other[key]) == pytest.approx(value(first[key]), rel=near, abs=1e-12)
+        assert other[key].sigma == pytest.approx(first[key].sigma, rel=near, abs=1e-12)
 
 
 def test_what_does_not_convert_is_told_and_the_rest_is_given():

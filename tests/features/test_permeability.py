@@ -108,6 +108,14 @@ def test_what_cannot_be_measured_says_why(frame: Frame, keys: dict, word: str) -
     assert re.search(word, found["mu_real"].why), found["mu_real"].why
 
 
+def test_counts_of_a_converter_are_not_taken_for_tesla() -> None:
+    b, h = ellipse()
+    found = CorePermeability()(waves({"b": np.round(b / 0.05 * 20000), "h": h}, ("arb", "arb")), {}, ())
+    assert found["mu_real"].value is None
+    assert "B would be 2e+04 T" in found["mu_real"].why
+    assert found["clipped"].value == 0.0
+
+
 def test_clipping_is_told_from_coarse_digits_triangles_and_square_voltages() -> None:
     i = np.arange(20_000)
     sine = np.sin(i / 17.3)

@@ -53,6 +53,60 @@ def test_a_merger_a_split_a_birth_and_a_death_are_told():
     assert (verdict.scores["vanished"], verdict.scores["merged"]) == (1, 0)
 
 
+def test_what_lasts_is_told_once_and_what_comes_and_goes_is_not():
+    model, labels, n = GrainTrack(reach=0, persist=3), grid(), 0
+    joined, speck = labels.copy(), labels.copy()
+    joined[joined == 13] = 12
+    speck[48:53, 48:53] = 26
+    wanted: list[tuple[np.ndarray, dict[str, int]]] = [(labels, {})] * 4
+    wanted += [(joined, {}), (labels, {}), (speck, {}), (labels, {})] * 4  # for one frame each
+    names = None
+    for picture, events in wanted:
+        verdict = model(measured(picture, n))
+        assert {key: verdict.scores.get(key, 0) for key in events} == events
+        assert verdict.label == "normal"
+        if picture is labels:
+            assert names is None or model.identities("video").tolist() == names
+            names = model.identities("video").tolist()
+        n += 1
+    sure = labels.copy()
+    sure[sure == 8] = 7
+    said = [model(measured(sure, n + k)) for k in range(8)]
+    assert [verdict.label for verdict in said] == ["normal"] * 2 + ["change"] + ["normal"] * 5
+    assert "1 merged" in said[2].reason
+    parted = sure.copy()
+    parted[60:80, 70:80] = 27
+    said = [model(measured(parted, n + 8 + k)) for k in range(5)]
+    assert [verdict.scores["split"] for verdict in said] == [0, 0, 1, 0, 0]
+
+
+def test_what_comes_and_goes_asks_for_more_frames_each_time():
+    model, labels = GrainTrack(reach=0, persist=2), grid()
+    joined = labels.copy()
+    joined[joined == 13] = 12
+    pictures = [labels] * 3 + [joined] + [labels] * 9 + [joined] * 15
+    said = [model(measured(picture, n)).label for n, picture in enumerate(pictures)]
+    assert said.index("change") == 13 + 7  # after 8 frames, not 2
+    assert said.count("change") == 1
+
+
+def test_grains_that_vanish_in_simulated_growth_are_counted_as_they_are():
+    """Deaths counted after 4 frames: as many as the simulator knows of, within a tenth; few mergers by mistake."""
+    reader, extract, model = Simulated(seed=2, grains=300), Grains(), GrainTrack(persist=4)
+    deaths = mergers = 0
+    for n in range(24):
+        arrival = reader.arrival(n)
+        frame = Frame(
+            source="video", data=arrival.data, dims=("y", "x"), unit="counts", time_ns=arrival.time_ns, seq=n, n=n
+        )
+        verdict = model(measured(extract(frame, {}, ())["grain_labels"].values, n))
+        deaths += verdict.scores.get("vanished", 0)
+        mergers += verdict.scores.get("merged", 0)
+    true = reader.truth(4).count - reader.truth(20).count
+    print(deaths, mergers, true)
+    assert deaths + mergers == pytest.approx(true, rel=0.15)
+
+
 def test_identities_stay_when_labels_are_dealt_anew():
     model, labels = GrainTrack(), grid()
     model(measured(labels, 0))
@@ -102,7 +156,7 @@ def test_grown_grains_of_the_simulator_keep_the_laws():
 
 
 @pytest.mark.parametrize(
-    "keys", [{"overlap": 0.0}, {"window": 0}, {"labels": "x_labels", "units": {"grain_sides_mean": ""}}]
+    "keys", [{"overlap": 0.0}, {"window": 0}, {"persist": 0}, {"labels": "x_labels", "units": {"grain_sides_mean": ""}}]
 )
 def test_impossible_settings_are_refused(keys):
     with pytest.raises(ConfigError):

@@ -136,6 +136,30 @@ def test_a_table_without_times_needs_a_rate(tmp_path: Path) -> None:
     assert found[1].data[1].tolist() == list(range(40, 80, 2))
 
 
+@pytest.mark.parametrize(("title", "step"), [("time", 0.5), ("Time (ms)", 500.0)])
+def test_times_that_count_from_nowhere_begin_at_the_file_s_own_time(tmp_path: Path, title: str, step: float) -> None:
+    path = table(tmp_path / "a.csv", [f"{i * step},{i}" for i in range(20)], f"{title},value")
+    found = arrivals(Line(str(path)))
+    assert len(found) == 20
+    assert found[1].time_ns - found[0].time_ns == 500_000_000
+    assert (found[0].time_ns, found[0].clock) == (path.stat().st_mtime_ns, "arrival")
+
+
+def test_a_table_of_which_no_row_can_be_read_is_an_error_and_no_empty_run(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", [f"03/31/2024 {i}:00 PM,{i}" for i in range(1, 12)])
+    with pytest.raises(SourceError, match=r"none of the 11 rows can be read; the first: .*a\.csv:2: .*time_format"):
+        arrivals(Line(str(path)))
+
+
+def test_cycles_whose_numbers_begin_again_are_all_given(tmp_path: Path) -> None:
+    numbers = np.array([7, 8, 9, 1, 2, 3])
+    np.savez(tmp_path / "a.npz", p=np.arange(24.0).reshape(6, 4), cycle=numbers)
+    found = arrivals(Line(str(tmp_path / "a.npz")))
+    assert [a.source_seq for a in found] == list(range(6))
+    assert [a.context["cycle"].value for a in found] == numbers.tolist()
+    assert "do not rise" in found[0].labels["warning"]
+
+
 def test_a_table_that_grows_is_read_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "grows.csv"
     rows = minutes(40)

@@ -41,6 +41,9 @@ HEADS = {
     "comments": ("# rig 7\n# fs = 1 kHz\n# t h m\n", ["h", "m"], "arb", 1000.0),
     "microseconds": ("t [us],a,b\n", ["a", "b"], "arb", 1e9),
     "nothing": ("", ["c1", "c2"], "arb", 1000.0),
+    "words as units": ("x-axis,1,2\nsecond,Volt,Ampere\n", ["c_1", "c_2"], ("V", "A"), 1000.0),
+    "source above units": ("Source,CH1,CH2\nSecond,Volt,Volt\n", ["ch1", "ch2"], "V", 1000.0),
+    "units among the settings": ("Vertical Units,V,A,\nLabel,,\nTIME,CH1,CH2\n", ["ch1", "ch2"], ("V", "A"), 1000.0),
     "byte-order mark": ("\ufefftime,a,b\n", ["a", "b"], "arb", 1000.0),
 }
 
@@ -61,6 +64,28 @@ def test_titles_units_and_rate_are_found_in_the_head(tmp_path, head):
 def test_columns_may_be_separated_by_anything(tmp_path, form):
     frame = read(tmp_path, rows(form=form))
     assert (frame.data.shape, rate(frame)) == ((2, 50), 1000.0)
+
+
+def test_settings_to_the_right_of_titles_and_units_are_taken(tmp_path):
+    head = "X,CH1,CH2,Start,Increment,\nSequence,Volt,Volt,-1.0e-02,1.0e-06\n"
+    frame = read(tmp_path, head + "".join(f"{i},{i}.5,{-i},,\n" for i in range(50)))
+    assert (frame.labels["channels"], frame.unit, rate(frame)) == ("ch1 ch2", "V", 1e6)
+    np.testing.assert_array_equal(frame.data[1], -np.arange(50.0))
+
+
+@pytest.mark.parametrize("time", ["{t:.6f}\t", "\t"])
+def test_labview_s_columns_have_their_names_and_units(tmp_path, time):
+    head = "LabVIEW Measurement\t\n***End_of_Header***\t\n\t\nChannels\t2\t\n"
+    head += "Y_Unit_Label\tVolts\tAmps\nDelta_X\t1.0E-3\t1.0E-3\n"
+    head += "***End_of_Header***\t\t\nX_Value\tVoltage\tCurrent\tComment\n"
+    frame = read(tmp_path, head + rows(form=time + "{i}\t{j}\n"))
+    assert (frame.labels["channels"], frame.unit, rate(frame)) == ("voltage current", ("V", "A"), 1000.0)
+
+
+def test_settings_beside_the_rows_are_named_with_the_remedy(tmp_path):
+    text = "".join(f"{'Record Length,2.5e3,' if i == 0 else ',,'},{i / 1000},{i},\n" for i in range(50))
+    with pytest.raises(FormatError, match=r"stand beside the rows.*cut -d, -f4,5"):
+        read(tmp_path, text)
 
 
 def test_decimal_commas_are_read_where_the_separator_is_another(tmp_path):

@@ -221,6 +221,18 @@ def test_datasets_of_a_group_are_channels_and_the_time_tells_the_rate(tmp_path):
     assert (only.data.dtype, only.labels["channels"]) == (np.dtype("f4"), "field")
 
 
+def test_matlab_s_files_behind_a_block_of_the_user_are_read_channel_by_channel(tmp_path):
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        for name, values in {"emf": X[:, 0], "field": X[:, 1], "t": np.arange(1000) / 500}.items():
+            file[name] = values.reshape(1, -1)
+    frame = one(tmp_path / "a.mat")
+    assert (frame.labels["channels"], frame.context["sample_rate"].value) == ("emf field", 500.0)
+    np.testing.assert_array_equal(frame.data, X[:, :2].T)
+    (tmp_path / "b.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: PCWIN64".ljust(2000, b"\0"))
+    with pytest.raises(FormatError, match=r"b\.mat: this is a MATLAB file of an older version.*-v7\.3"):
+        one(tmp_path / "b.mat")
+
+
 def test_names_units_and_interval_of_a_table_are_attributes(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         data = file.create_dataset("data", data=X.T)

@@ -5,6 +5,9 @@ For each span `s` the mean of the last `s` values is compared with the last `mem
 
     z = (mean - median) / ((q95 - median) / 1.645) above the median, and the same with q05 below it
 
+Numbers whose tails are longer than normal ones (times, counts, what is zero most of the time) tell so by their outer
+quantiles: where there are enough independent values, the largest of the spreads by 95 %, 99 % and 99.8 % counts.
+
 Values of a machine follow each other slowly, so `n` of them are worth fewer independent ones. How many is told by how
 often they cross their median: for a Gaussian process with correlation r between a mean and the next one that shares
 no value with it, the chance of a crossing is arccos(r) / pi (S. O. Rice, Bell Syst. Tech. J. 24 (1945) 46), and n of
@@ -13,7 +16,8 @@ quantile of Student's t for `EFFICIENCY` times as many degrees of freedom, at th
 so many frames. `EFFICIENCY` and `EXTREMES` are from simulated autocorrelated series: benchmarks/line_rates.py.
 
 A jump is a value that is further from the median of the `LOCAL` before it than `factor` times the furthest ever: it
-needs no distribution at all, and neither slow drift nor a level that wanders hides it.
+needs no distribution at all, and neither slow drift nor a level that wanders hides it. A value that stood still for
+`STOOD` times as long as it takes to learn jumps when it leaves its place.
 """
 
 from __future__ import annotations
@@ -33,6 +37,12 @@ EFFICIENCY = 0.6
 """Degrees of freedom of one side's spread, per independent value."""
 EXTREMES = 4.0
 """Chances that a correlated value has, while it is worth one independent value, to be beyond a level."""
+PARTS = np.array([0.05, 0.01, 0.002, 0.95, 0.99, 0.998, 0.5])
+"""The quantiles: of the lower side from the inside to the outside, of the upper one, and the median."""
+WIDTHS = (Z95, 2.3263478740408408, 2.8781617390954826)
+"""How far they are from the median, in standard deviations of a normal distribution."""
+ENOUGH = (0.0, 300.0, 1500.0)
+"""Independent values from which on they count: 3 of them are further out then."""
 FEWEST_FREEDOM = 2.0
 """With fewer degrees of freedom nothing is said."""
 STEPS = 8
@@ -41,6 +51,8 @@ HELD = 0.33
 """The newest part of what is known is not compared with yet: a slow drift would be learnt as fast as it comes."""
 LOCAL = 8
 """Values before a jump, whose median it is measured from."""
+STOOD = 4
+"""Times `learn` that a number has stood still before leaving its place is a jump."""
 CEILING = 1e6
 """Largest departure given."""
 
@@ -64,18 +76,24 @@ class Departed(NamedTuple):
 
 
 class Jumped(NamedTuple):
-    """A jump of `size` (signed) from the level `before`, and the `largest` one known (not signed)."""
+    """A jump of `size` (signed) from the level `before`, and the `largest` one known (not signed; 0: none)."""
 
     size: float
     before: float
     largest: float
 
+    @property
+    def ratio(self) -> float:
+        """How many times as far as ever before; infinite where it never moved."""
+        return abs(self.size) / self.largest if self.largest > 0.0 else math.inf
+
 
 @njit(cache=True)
 def _learn(ordered: np.ndarray, ring: np.ndarray, count: int, at: int, value: float, lag: int) -> tuple:
-    """Put `value` at place `at` of the ring `(m,)` and among the ordered values `(m,)`, of which `count` are there (the
-    oldest leaves a full ring). The 5 %, 50 % and 95 % quantiles, and the part of the values that are on another side
-    of the median than the value `lag` before them (values on the median count half)."""
+    """Put `value` at place `at` of the ring `(m,)` and among the ordered values `(m,)`, of which `count` are there
+    (the oldest leaves a full ring). The quantiles `PARTS` `(7,)`, the part of the values that are the median, and
+    the part of the values that are on another side of the median than the value `lag` before them (values on the
+    median count half)."""
     size = ring.size
     if count == size:
         old = np.searchsorted(ordered[:count], ring[at])
@@ -87,12 +105,12 @@ def _learn(ordered: np.ndarray, ring: np.ndarray, count: int, at: int, value: fl
         ordered[i] = ordered[i - 1]
     ordered[place], ring[at] = value, value
     count += 1
-    quantiles = np.empty(3)
-    for k, part in enumerate((0.05, 0.5, 0.95)):
+    quantiles = np.empty(PARTS.size)
+    for k, part in enumerate(PARTS):
         low = int(part * (count - 1))
         high = min(low + 1, count - 1)
         quantiles[k] = ordered[low] + (part * (count - 1) - low) * (ordered[high] - ordered[low])
-    start, median, crossed = at + 1 if count == size else 0, quantiles[1], 0.0
+    start, median, crossed = at + 1 if count == size else 0, quantiles[6], 0.0
     i, j = (start + lag) % size, start % size
     for _ in range(lag, count):
         a, b = ring[i] - median, ring[j] - median
@@ -102,7 +120,8 @@ def _learn(ordered: np.ndarray, ring: np.ndarray, count: int, at: int, value: fl
             crossed += 1.0
         i, j = i + 1 if i + 1 < size else 0, j + 1 if j + 1 < size else 0
     part = crossed / (count - lag) if count > lag else 0.0
-    return quantiles[0], quantiles[1], quantiles[2], part
+    here = np.searchsorted(ordered[:count], median, side="right") - np.searchsorted(ordered[:count], median)
+    return quantiles, here / count, part
 
 
 def worth(crossed: float, values: float) -> float:
@@ -140,7 +159,7 @@ class Span:
 
     __slots__ = (
         "_at", "_count", "_every", "_freedom", "_held", "_lag", "_last", "_learn", "_log", "_new", "_once_in",
-        "_ordered", "_place", "_relearn_after", "_ring", "_seen", "_since", "span",
+        "_ordered", "_outer", "_place", "_relearn_after", "_ring", "_seen", "_since", "span",
     )  # fmt: skip
 
     def __init__(self, span: int, *, memory: int, once_in: float, learn: int, relearn_after: int) -> None:
@@ -155,8 +174,8 @@ class Span:
     def _restart(self) -> None:
         self._count = self._at = self._since = self._held = 0
         self._new: deque[float] = deque()
-        self._place = (0.0, 0.0, 0.0)
-        self._freedom = self._log = 0.0
+        self._place: list[float] = [0.0] * len(PARTS)
+        self._freedom = self._outer = self._log = 0.0
 
     def judge(self, value: float, resolution: float = 0.0) -> Departed | None:
         """Take one more value; how far the mean that ends with it departs. None while there is too little to say.
@@ -186,20 +205,28 @@ class Span:
             self._enter(self._new.popleft())
 
     def _enter(self, mean: float) -> None:
-        *place, crossed = _learn(self._ordered, self._ring, self._count, self._at, mean, self._lag)
-        self._place = (place[0], place[1], place[2])
+        place, tied, crossed = _learn(self._ordered, self._ring, self._count, self._at, mean, self._lag)
+        self._place, ties = place.tolist(), tied > 0.5
         self._at = (self._at + 1) % self._ring.size
         self._count = count = min(self._count + 1, self._ring.size)
         independent = worth(crossed, count / self._lag)
         self._freedom = EFFICIENCY * independent
+        # what is on its median most of the time crosses it seldom, whether values follow each other or not
+        self._outer = count / self._lag if ties else independent
         per_value = self._every * count / max(independent, 1e-9)  # frames
         self._log = 10.0 * math.log10(max(EXTREMES * self._once_in / per_value, 10.0))
 
     def _departed(self, mean: float, resolution: float) -> Departed | None:
         if self._freedom < FEWEST_FREEDOM or self._seen <= self._learn:
             return None
-        low, median, high = self._place
-        sigma = max((high - median if mean > median else median - low) / Z95, resolution)
+        median = self._place[6]
+        outer = self._place[3:6] if mean > median else self._place[:3]
+        sigma = max(
+            abs(q - median) / width
+            for q, width, least in zip(outer, WIDTHS, ENOUGH, strict=True)
+            if self._outer >= least
+        )
+        sigma = max(sigma, resolution)
         away = mean - median
         z = away / sigma if abs(away) < CEILING * sigma else math.copysign(CEILING, away) if away else 0.0
         limit = allowed(int(4.0 * self._freedom), round(self._log))
@@ -235,7 +262,10 @@ class Jump:
         level = 0.5 * (before[LOCAL // 2 - 1] + before[LOCAL // 2])
         size, largest = value - level, max(self._parts)
         self._n += 1
-        if self._n > self._learn and abs(size) > max(self.factor * largest, resolution) and largest > 0.0:
+        known_long = self._n > (self._learn if largest > 0.0 else STOOD * self._learn)
+        if known_long and abs(size) > max(self.factor * largest, resolution, 1e-9 * abs(level)):
+            if not largest > 0.0:
+                self._parts[-1] = abs(size)  # it moves, that is known from now on
             return Jumped(size, level, largest)
         if self._n % self._size == 0:
             self._parts = [*self._parts[-9:], 0.0]

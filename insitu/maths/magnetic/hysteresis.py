@@ -1,8 +1,9 @@
 """A hysteresis loop in numbers: coercivity, remanence, saturation, slope, loss, each with its uncertainty; or why not.
 
 The field B = mu0 H in tesla, the moment in any unit (its name is the caller's). Definitions and sources: the kernels in
-`hysteresis_branches` (branches), `hysteresis_kernel` (centre, Bc, Mr, drift, quality), `hysteresis_saturation` (Ms,
-slope) and `hysteresis_faults` (clipped moments, spikes). The loss is the area of the loop, J/kg for T and A m^2/kg.
+`hysteresis_kernel` (all in one call; Bc, Mr, drift, quality), `hysteresis_branches`, `hysteresis_centre`,
+`hysteresis_saturation` (Ms, slope), `hysteresis_fit` and `hysteresis_faults` (clipped moments, spikes). The loss is the
+area of the loop, J/kg for T and A m^2/kg.
 
 What makes a loop bad is said in `problems`; the numbers that it would make wrong are then not given.
 """
@@ -15,12 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insitu.maths.magnetic.hysteresis_branches import branches
-from insitu.maths.magnetic.hysteresis_faults import SPIKE, clipped, spikes
-from insitu.maths.magnetic.hysteresis_kernel import NAMES, measure
+from insitu.maths.magnetic.hysteresis_kernel import LEAST_POINTS, NAMES, measure
 
-LEAST_POINTS = 10
-"""Points that a branch needs."""
 DRIFT = 0.03
 """Most that the moment may have drifted between the two passages of the high field, as a part of it."""
 UNLIKE = 0.05
@@ -85,39 +82,24 @@ def hysteresis(field: np.ndarray, moment: np.ndarray) -> Loop:
     m = np.ascontiguousarray(moment, np.float64)
     if b.ndim != 1 or b.shape != m.shape:
         raise ValueError(f"field {b.shape} and moment {m.shape} are no loop: expected two arrays of one length")
-    bad = _not_a_loop(b, m)
-    if bad:
-        return _nothing(bad, 0)
-    covering, db, dm, ab, am, met, sweeps, used = branches(b, m)
-    if covering < 2:
-        return _nothing(_no_branches(b, covering, sweeps), sweeps)
-    if min(db.size, ab.size) < LEAST_POINTS:
-        return _nothing(f"too few points: {min(db.size, ab.size)} in one branch, {LEAST_POINTS} are needed", sweeps)
-    highest = min(db[-1], ab[-1], -db[0], -ab[0])
-    if highest < 0.5 * max(abs(b.min()), abs(b.max())):
-        return _nothing(f"the field goes from {b.min():.4g} to {b.max():.4g} T: not to both signs alike", sweeps)
-    found: dict[str, float] = dict(zip(NAMES, measure(db, dm, ab, am, met).tolist(), strict=True))
-    return _judged(found, m[used], (db, dm, ab, am), met, b[used], sweeps)
+    found: dict[str, float] = dict(zip(NAMES, measure(b, m).tolist(), strict=True))
+    if found["state"]:
+        return _nothing(_refused(found, b, m), int(found["sweeps"]) if found["state"] > 1 else 0)
+    return _judged(found)
 
 
-def _judged(
-    found: dict[str, float], m: np.ndarray, parts: tuple[np.ndarray, ...], met: int, b: np.ndarray, sweeps: int
-) -> Loop:
+def _judged(found: dict[str, float]) -> Loop:
     """The numbers, and the problems that take some of them away."""
-    db, dm, ab, am = parts
     problems: list[str] = []
-    runs = clipped(b, m)
+    runs, spikes, met = int(found["clipped"]), int(found["spikes"]), found["met"] != 0
     if runs:
         problems.append(f"the moment is clipped: {runs} points stand at its largest or smallest value")
-    height = found["ms"] if found["ms"] > 0 else found["top"]
-    slope = found["slope"] if math.isfinite(found["slope"]) else 0.0
-    number = 0
-    for x, y in ((db, dm), (ab, am)):
-        count, worst, at = spikes(x, y, slope, SPIKE * abs(height))
-        number += count
-        if count and not any("spike" in p for p in problems):
-            problems.append(f"spikes: {count} points stand out, one of them by {worst:.3g} at {at:.4g} T")
-    problems += _ends(found, m, b, met)
+    if spikes:
+        problems.append(
+            f"spikes: {spikes} points stand out, one of them by {found['spike_height']:.3g}"
+            f" at {found['spike_field']:.4g} T"
+        )
+    problems += _ends(found)
     problems += _unlike(found)
     problems += _unsaturated(found) if not problems else []
     why = "; ".join(problems)
@@ -148,8 +130,8 @@ def _judged(
         if math.isfinite(closure) and met
         else Value(None, why="the measurement began within a branch, so that no field was passed twice the same way"),
         missing=value("missing"),
-        sweeps=sweeps,
-        spikes=number,
+        sweeps=int(found["sweeps"]),
+        spikes=spikes,
         clipped=runs,
         problems=tuple(problems),
     )
@@ -158,28 +140,21 @@ def _judged(
 WORDS = {"bc": "a field at which the moment is zero", "mr": "the remanence", "ms": "the saturation"}
 
 
-def _ends(found: dict[str, float], m: np.ndarray, b: np.ndarray, met: int) -> list[str]:
+def _ends(found: dict[str, float]) -> list[str]:
     """Whether the loop comes back to where it began."""
-    top = abs(found["top"])
-    drift = abs(found["closure"])
-    said: list[str] = []
-    if met and drift > DRIFT * top and drift > 4.0 * found["closure_sigma"]:
-        said.append(
+    top, drift, gap = abs(found["top"]), abs(found["closure"]), found["moment_gap"]
+    if found["met"] and drift > DRIFT * top and drift > 4.0 * found["closure_sigma"]:
+        return [
             f"not closed: between two passages of the high field the moment drifted by {drift:.3g},"
             f" {100 * drift / top:.1f} % of it ({100 * DRIFT:g} % allowed)"
-        )
-    elif abs(b[-1] - b[0]) < 0.02 * found["highest"]:
-        gap = abs(m[-1] - m[0])
-        steep = abs(m[-1] - m[-2]) + abs(m[1] - m[0])
-        if gap > DRIFT * top + steep + 6.0 * _nan_to_zero(found["noise"]):
-            said.append(
+        ]
+    if found["field_gap"] < 0.02 * found["highest"]:
+        noise = found["noise"] if math.isfinite(found["noise"]) else 0.0
+        if gap > DRIFT * top + found["moment_step"] + 6.0 * noise:
+            return [
                 f"not closed: it ends {gap:.3g} away from where it began, {100 * gap / top:.1f} % of the largest moment"
-            )
-    return said
-
-
-def _nan_to_zero(x: float) -> float:
-    return x if math.isfinite(x) else 0.0
+            ]
+    return []
 
 
 def _unlike(found: dict[str, float]) -> list[str]:
@@ -225,20 +200,25 @@ def _ratio(mr: Value, ms: Value) -> Value:
     return Value(mr.value / ms.value, abs(mr.value / ms.value) * math.hypot(*parts))
 
 
-def _not_a_loop(b: np.ndarray, m: np.ndarray) -> str:
-    """Why these points cannot be a loop at all; empty where they can."""
-    if b.size < 2 * LEAST_POINTS:
-        return f"too few points: {b.size}, {2 * LEAST_POINTS} are needed"
-    bad = int((~np.isfinite(b) | ~np.isfinite(m)).sum())
-    if bad:
-        return f"{bad} of {b.size} points are no numbers"
-    if max(np.abs(b).max(), np.abs(m).max()) > 1e100:
-        return "field or moment are beyond anything measurable"
-    if not b.max() > b.min():
-        return f"the field does not change: it is {b[0]:.4g} T in every point"
-    if not m.max() > m.min():
-        return f"the moment does not change: it is {m[0]:.4g} in every point"
-    return ""
+def _refused(found: dict[str, float], b: np.ndarray, m: np.ndarray) -> str:
+    """Why these points are no loop that can be measured, by the `state` that the kernel gave."""
+    low, high = found["low"], found["high"]
+    match int(found["state"]):
+        case 1:
+            return f"too few points: {b.size}, {2 * LEAST_POINTS} are needed"
+        case 2:
+            return f"{int(found['bad'])} of {b.size} points are no numbers"
+        case 3:
+            return "field or moment are beyond anything measurable"
+        case 4:
+            return f"the field does not change: it is {b[0]:.4g} T in every point"
+        case 5:
+            return f"the moment does not change: it is {m[0]:.4g} in every point"
+        case 6:
+            return _no_branches(b, int(found["covering"]), int(found["sweeps"]))
+        case 7:
+            return f"too few points: {int(found['fewest'])} in one branch, {LEAST_POINTS} are needed"
+    return f"the field goes from {low:.4g} to {high:.4g} T: not to both signs alike"
 
 
 def _no_branches(b: np.ndarray, covering: int, sweeps: int) -> str:

@@ -33,32 +33,41 @@ def _steepness(b: np.ndarray, m: np.ndarray, at: int, way: int) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def clipped(b: np.ndarray, m: np.ndarray) -> int:
-    """How many points of a loop in the order of measurement, fields `(n,)` and moments `(n,)`, stand in clipped runs:
-    the slope beside the run would have led to more, by a part `LOST` of the moment's range, or 10 of its smallest
-    steps."""
-    low, high = m.min(), m.max()
-    span = high - low
-    if not span > 0.0:
-        return 0
+def _smallest_step(m: np.ndarray, span: float) -> float:
+    """The smallest step between neighbours that is none of rounding."""
     smallest = span
     for i in range(1, m.size):
         step = abs(m[i] - m[i - 1])
         if 1e-9 * span < step < smallest:
             smallest = step
-    least = max(LOST * span, 10.0 * smallest)
+    return smallest
+
+
+@njit(cache=True, error_model="numpy")
+def clipped(b: np.ndarray, m: np.ndarray) -> int:
+    """How many points of a loop in the order of measurement, fields `(n,)` and moments `(n,)`, stand in clipped runs:
+    the slope beside the run would have led to more, by a part `LOST` of the moment's range, or 10 of its smallest
+    steps."""
+    low, high = m[0], m[0]
+    for value in m:
+        low, high = min(low, value), max(high, value)
+    span = high - low
+    if not span > 0.0:
+        return 0
+    near, least = 1e-12 * span, -1.0
     count, i = 0, 0
     while i < m.size:
-        top = abs(m[i] - high) <= 1e-12 * span
-        if not top and abs(m[i] - low) > 1e-12 * span:
+        top = abs(m[i] - high) <= near
+        if not top and abs(m[i] - low) > near:
             i += 1
             continue
         level, j = high if top else low, i
-        while j < m.size and abs(m[j] - level) <= 1e-12 * span:
+        while j < m.size and abs(m[j] - level) <= near:
             j += 1
         if j - i >= RUN:
             part = b[i:j]
             width = part.max() - part.min()
+            least = least if least > 0.0 else max(LOST * span, 10.0 * _smallest_step(m, span))
             if max(_steepness(b, m, j - 1, 1), _steepness(b, m, i, -1)) * width > least:
                 count += j - i
         i = j

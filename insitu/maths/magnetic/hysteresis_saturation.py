@@ -23,111 +23,94 @@ so grow where the data do not say how the curve goes on.
 import numpy as np
 from numba import njit
 
-from insitu.maths.magnetic.hysteresis_branches import solve
+from insitu.maths.magnetic.hysteresis_fit import factor, solution
 
 FROM = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Where fits begin, in parts of the largest field."""
-REFERENCE = 0.5
-"""Where the fit begins whose residuals tell noise and correlation."""
+REFERENCE = 2
+"""Where the fit begins whose residuals tell noise and correlation: number in `FROM`."""
 FLOOR = 1e-10
 """Noise that is never undercut, as a part of the range of the moment: that of numbers in a computer."""
 HAIR = 1e-9
 """By so much points may be off the beginning of a fit and still be in it: rounding must not decide."""
-POWERS = np.array([0, 1, -2, -4, -1])
-"""The terms, by their power of the field."""
-MODELS = np.array([[0, 1, 2, 3], [0, 1, 2, -1], [0, 1, 4, -1], [0, 1, -1, -1]])
-"""The fits, by the numbers of their terms, richest first."""
+MODELS = 4
+"""The fits, richest first: line and a/B^2 and b/B^4; line and a/B^2; line and a/B; line."""
 
 
 @njit(cache=True, error_model="numpy")
-def _term(x: float, which: int) -> float:
-    power = POWERS[which]
-    if power >= 0:
-        return x if power == 1 else 1.0
-    inverse = 1.0 / x
-    return inverse if power == -1 else inverse * inverse if power == -2 else inverse**4
-
-
-@njit(cache=True, error_model="numpy")
-def _sums(x: np.ndarray, y: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normal equations (k, 5, 5), (k, 5) of all terms and sums of squares of `y` (k,), from each of the decreasing
-    `starts` on."""
-    count = starts.size
-    a, b, squares = np.zeros((count, 5, 5)), np.zeros((count, 5)), np.zeros(count)
-    power, right, square = np.zeros(10), np.zeros(5), 0.0  # sums of x^2, x, 1, x^-1, x^-2, x^-3, x^-4, x^-6, x^-8, x^-5
-    i = x.size
-    for k in range(count):
-        while i > starts[k]:
-            i -= 1
-            t = x[i]
+def _sums(x: np.ndarray, y: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """From each of the decreasing `starts` on, sums `(k, 16)`: of x^2, x, 1, x^-1, ..., x^-6, x^-8; of y, x y, y x^-2,
+    y x^-4, y x^-1; of y^2."""
+    found = np.empty((starts.size, 16))
+    p2, p1, n1, n2, n3, n4, n5, n6, n8 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    r0, r1, r2, r4, ri, square = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    end = x.size
+    for k in range(starts.size):
+        for i in range(end - 1, starts[k] - 1, -1):
+            t, value = x[i], y[i]
             inverse = 1.0 / t
             two = inverse * inverse
             four = two * two
-            value = y[i]
-            power[0] += t * t
-            power[1] += t
-            power[2] += 1.0
-            power[3] += inverse
-            power[4] += two
-            power[5] += two * inverse
-            power[6] += four
-            power[7] += four * two
-            power[8] += four * four
-            power[9] += four * inverse
-            right[0] += value
-            right[1] += value * t
-            right[2] += value * two
-            right[3] += value * four
-            right[4] += value * inverse
+            p2 += t * t
+            p1 += t
+            n1 += inverse
+            n2 += two
+            n3 += two * inverse
+            n4 += four
+            n5 += four * inverse
+            n6 += four * two
+            n8 += four * four
+            r0 += value
+            r1 += value * t
+            r2 += value * two
+            r4 += value * four
+            ri += value * inverse
             square += value * value
-        part = a[k]
-        part[0, 0], part[1, 1], part[2, 2], part[3, 3], part[4, 4] = power[2], power[0], power[6], power[8], power[4]
-        part[0, 1] = part[1, 0] = power[1]
-        part[0, 2] = part[2, 0] = power[4]
-        part[0, 3] = part[3, 0] = power[6]
-        part[0, 4] = part[4, 0] = power[3]
-        part[1, 2] = part[2, 1] = power[3]
-        part[1, 3] = part[3, 1] = power[5]
-        part[1, 4] = part[4, 1] = power[2]
-        part[2, 3] = part[3, 2] = power[7]
-        part[2, 4] = part[4, 2] = power[5]
-        part[3, 4] = part[4, 3] = power[9]
-        b[k] = right
-        squares[k] = square
-    return a, b, squares
+        end = min(end, starts[k])
+        row = found[k]
+        row[0], row[1], row[2], row[3], row[4] = p2, p1, x.size - end, n1, n2
+        row[5], row[6], row[7], row[8], row[9] = n3, n4, n5, n6, n8
+        row[10], row[11], row[12], row[13], row[14], row[15] = r0, r1, r2, r4, ri, square
+    return found
 
 
 @njit(cache=True, error_model="numpy")
-def _fitted(a: np.ndarray, b: np.ndarray, terms: np.ndarray) -> tuple[bool, np.ndarray, np.ndarray, int]:
-    """Coefficients of one fit and the diagonal of the inverse, from the normal equations of all terms."""
-    k = int((terms >= 0).sum())
-    part, right = np.empty((k, k)), np.empty(k)
-    for i in range(k):
-        right[i] = b[terms[i]]
-        for j in range(k):
-            part[i, j] = a[terms[i], terms[j]]
-    fine, c, diagonal = solve(part, right, k)
-    return fine, c, diagonal, k
+def _factors(sums: np.ndarray, work: np.ndarray) -> tuple[int, int]:
+    """Factors of the normal equations of the terms 1, B, B^-2, B^-4 (`work[2]`, right side `work[3, 3]`) and of 1, B,
+    B^-1 (`work[4]`, right side `work[5, 3]`); how many terms of each are independent."""
+    a, b = work[0], work[3, 3]
+    a[0, 0] = sums[2]
+    a[1, 0], a[1, 1] = sums[1], sums[0]
+    a[2, 0], a[2, 1], a[2, 2] = sums[4], sums[3], sums[6]
+    a[3, 0], a[3, 1], a[3, 2], a[3, 3] = sums[6], sums[5], sums[8], sums[9]
+    b[0], b[1], b[2], b[3] = sums[10], sums[11], sums[12], sums[13]
+    many = factor(a, 4, work[1], work[2])
+    b = work[5, 3]
+    a[2, 0], a[2, 1], a[2, 2] = sums[3], sums[2], sums[4]
+    b[0], b[1], b[2] = sums[10], sums[11], sums[14]
+    return many, factor(a, 3, work[1], work[4])
 
 
 @njit(cache=True, error_model="numpy")
-def _rises(c: np.ndarray, terms: np.ndarray, x: float) -> bool:
+def _rises(c: np.ndarray, number: int, x: float) -> bool:
     """Whether the curved part of the law rises to its saturation from `x` to 1: a moment does not come down to it."""
-    below, steep_1, steep_x = 0.0, 0.0, 0.0
-    for j in range(2, c.size):
-        power = POWERS[terms[j]]
-        below += c[j]
-        steep_1 += power * c[j]
-        steep_x += power * c[j] * x**power
-    return below <= 0.0 and steep_1 >= 0.0 and steep_x >= 0.0
+    if number == 3:
+        return True
+    if number == 2:
+        return c[2] <= 0.0
+    four = c[3] if number == 0 else 0.0
+    return c[2] + four <= 0.0 and c[2] + 2.0 * four <= 0.0 and c[2] * x * x + 2.0 * four <= 0.0
 
 
 @njit(cache=True, error_model="numpy")
-def approach(h: np.ndarray, moment: np.ndarray, closed: float) -> tuple[float, float, float, float, float, float, int]:
+def approach(
+    h: np.ndarray, moment: np.ndarray, closed: float, work: np.ndarray
+) -> tuple[float, float, float, float, float, float, int]:
     """Saturation and slope of a half loop: fields `(n,)` > 0 increasing, and the mean of its branches `(n,)`.
 
-    `closed`: fits begin at this field or above. Returns Ms, its uncertainty, slope, its uncertainty, how much of Ms is
-    missing at the largest field (of it), noise of a point, and how many fits there were (0: none, all are nan).
+    `closed`: fits begin at this field or above; `work` `(6, 4, 4)` is scratch. Returns Ms, its uncertainty, slope, its
+    uncertainty, how much of Ms is missing at the largest field (of it), noise of a point, and how many fits there were
+    (0: none, all are nan).
     """
     top = h[h.size - 1]
     x = h / top
@@ -138,73 +121,111 @@ def approach(h: np.ndarray, moment: np.ndarray, closed: float) -> tuple[float, f
     # an end-to-end line is taken out first: sums of squares then lose no digits
     slope0 = (moment[-1] - moment[middle]) / (x[-1] - x[middle])
     level0 = moment[-1] - slope0 * x[-1]
-    y = moment - level0 - slope0 * x
-    floor = (FLOOR * (np.abs(moment).max() + 1e-300)) ** 2
+    y, highest = np.empty(x.size), 0.0
+    for i in range(x.size):
+        y[i] = moment[i] - level0 - slope0 * x[i]
+        highest = max(highest, abs(moment[i]))
+    floor = (FLOOR * (highest + 1e-300)) ** 2
     first = int(np.searchsorted(x, max(FROM[0], closed / top) - HAIR))
-    noise, correlation = _noise(x, y, max(first, int(np.searchsorted(x, REFERENCE - HAIR))), floor)
-    if not noise > 0.0:
-        return nothing
     starts = np.empty(len(FROM), np.int64)
     for f in range(len(FROM)):
         starts[f] = max(first, int(np.searchsorted(x, FROM[len(FROM) - 1 - f] - HAIR)))
-    normal, rights, squares = _sums(x, y, starts)
-    found = np.empty((len(FROM) * len(MODELS), 6))  # AIC, Ms, slope, their variances, what is missing
+    sums = _sums(x, y, starts)
+    noise, correlation = _noise(x, y, starts, sums, floor, work)
+    if not noise > 0.0:
+        return nothing
+    found = np.empty((len(FROM) * MODELS, 8))
     count, previous = 0, -1
     for f in range(len(FROM) - 1, -1, -1):
-        start = starts[f]
-        n = x.size - start
-        if start == previous or n < 3:
-            continue
-        previous = start
-        a, b, square = normal[f], rights[f], squares[f]
-        for number in range(len(MODELS)):
-            terms = MODELS[number]
-            fine, c, diagonal, k = _fitted(a, b, terms)
-            if n < k + 1 or not fine or not _rises(c, terms, x[start]):
-                continue
-            chi2, missing = square, 0.0
-            for j in range(k):
-                chi2 -= c[j] * b[terms[j]]
-                missing -= c[j] if j > 1 else 0.0
-            left_out = first + n - x.size  # minus the points that this fit leaves out
-            row = found[count]
-            row[0] = max(chi2, 0.0) / noise / correlation + 2.0 * k - 2.0 * left_out / correlation
-            row[1], row[2], row[5] = c[0], c[1], missing
-            row[3], row[4] = diagonal[0] * noise * correlation, diagonal[1] * noise * correlation
-            count += 1
+        if starts[f] != previous and x.size - starts[f] >= 3:
+            count = _fits(sums[f], x[starts[f]], found, count, work)
+        previous = starts[f]
     if count == 0:
         return nothing
-    found = found[:count]
-    weight = np.exp(-0.5 * (found[:, 0] - found[:, 0].min())) / found[:, 3]
-    weight /= weight.sum()
-    ms, slope, missing = (weight * found[:, 1]).sum(), (weight * found[:, 2]).sum(), (weight * found[:, 5]).sum()
-    ms_variance = (weight * (found[:, 3] + (found[:, 1] - ms) ** 2)).sum()
-    slope_variance = (weight * (found[:, 4] + (found[:, 2] - slope) ** 2)).sum()
+    noise *= correlation
+    most = sums[len(FROM) - 1, 2]  # points of the longest fit: what others leave out counts against them
+    ms, ms_variance, slope, slope_variance, missing = _averaged(found[:count], noise, correlation, most)
     value = ms + level0
     share = missing / value if value != 0.0 else np.nan
     return (
-        value, np.sqrt(ms_variance), (slope + slope0) / top, np.sqrt(slope_variance) / top, share, np.sqrt(noise),
-        count,
+        value, np.sqrt(ms_variance), (slope + slope0) / top, np.sqrt(slope_variance) / top, share,
+        np.sqrt(noise / correlation), count,
     )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
-def _noise(x: np.ndarray, y: np.ndarray, start: int, floor: float) -> tuple[float, float]:
-    """Variance of a point, and by how much neighbours of the same sign make an average worse; from the residuals of the
-    richest fit that leaves 3 degrees of freedom."""
-    start = min(start, max(x.size - 5, 0))
-    n = x.size - start
-    normal, rights, _ = _sums(x, y, np.array([start]))
-    a, b = normal[0], rights[0]
-    for number in (0, 1, 3):
-        fine, c, _, k = _fitted(a, b, MODELS[number])
-        if not fine or n < k + 3:
+def _fits(sums: np.ndarray, begins: float, found: np.ndarray, count: int, work: np.ndarray) -> int:
+    """Write the fits from one field on into `found` from row `count` on: sum of squares, Ms, slope, their variances for
+    points of variance 1, what is missing, terms, points; returns the number of the next row."""
+    many, other = _factors(sums, work)
+    n, c, diagonal = int(sums[2]), work[3, 1], work[3, 2]
+    for number in range(MODELS):
+        k = 4 if number == 0 else 2 if number == 3 else 3
+        if n < k + 1 or (other if number == 2 else many) < k:
             continue
+        right = work[5, 3] if number == 2 else work[3, 3]
+        solution(work[4] if number == 2 else work[2], right, k, c, diagonal)
+        if not _rises(c, number, begins):
+            continue
+        square, missing = sums[15], 0.0
+        for j in range(k):
+            square -= c[j] * right[j]
+            missing -= c[j] if j > 1 else 0.0
+        row = found[count]
+        row[0], row[1], row[2], row[3], row[4], row[5] = square, c[0], c[1], diagonal[0], diagonal[1], missing
+        row[6], row[7] = k, n
+        count += 1
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def _averaged(
+    found: np.ndarray, noise: float, correlation: float, most: float
+) -> tuple[float, float, float, float, float]:
+    """Ms, its variance, slope, its variance and what is missing, averaged over the fits; `noise`: variance of a point,
+    made larger by the correlation of neighbours."""
+    least = np.inf
+    for row in found:
+        row[0] = max(row[0], 0.0) / noise + 2.0 * row[6] + 2.0 * (most - row[7]) / correlation
+        least = min(least, row[0])
+    total, ms, slope, missing = 0.0, 0.0, 0.0, 0.0
+    for row in found:
+        weight = np.exp(-0.5 * (row[0] - least)) / (row[3] * noise)
+        row[0] = weight
+        total += weight
+        ms += weight * row[1]
+        slope += weight * row[2]
+        missing += weight * row[5]
+    ms, slope, missing = ms / total, slope / total, missing / total
+    ms_variance, slope_variance = 0.0, 0.0
+    for row in found:
+        ms_variance += row[0] * (row[3] * noise + (row[1] - ms) ** 2)
+        slope_variance += row[0] * (row[4] * noise + (row[2] - slope) ** 2)
+    return ms, ms_variance / total, slope, slope_variance / total, missing
+
+
+@njit(cache=True, error_model="numpy")
+def _noise(
+    x: np.ndarray, y: np.ndarray, starts: np.ndarray, sums: np.ndarray, floor: float, work: np.ndarray
+) -> tuple[float, float]:
+    """Variance of a point, and by how much neighbours of the same sign make an average worse; from the residuals of the
+    richest fit from `REFERENCE` on that leaves 3 degrees of freedom."""
+    here = len(FROM) - 1 - REFERENCE
+    start = min(starts[here], max(x.size - 5, 0))
+    part = sums[here] if start == starts[here] else _sums(x, y, np.array([start]))[0]
+    n, c, diagonal = x.size - start, work[3, 1], work[3, 2]
+    many, _ = _factors(part, work)
+    for k in (4, 3, 2):
+        if many < k or n < k + 3:
+            continue
+        solution(work[2], work[3, 3], k, c, diagonal)
+        for j in range(k, 4):
+            c[j] = 0.0
         square, product, before = 0.0, 0.0, 0.0
         for i in range(start, x.size):
-            r = y[i]
-            for j in range(k):
-                r -= c[j] * _term(x[i], MODELS[number][j])
+            inverse = 1.0 / x[i]
+            two = inverse * inverse
+            r = y[i] - c[0] - c[1] * x[i] - two * (c[2] + two * c[3])
             square += r * r
             product += r * before
             before = r

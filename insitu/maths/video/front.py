@@ -49,6 +49,8 @@ def find_front(before: np.ndarray, now: np.ndarray, *, smoothing: float, along: 
         raise ValueError(f"the frames have different shapes, {list(before.shape)} and {list(now.shape)}")
     if min(now.shape) < 4 * smoothing:
         raise ValueError(f"the frames have {min(now.shape)} px along one side, {4 * smoothing:g} are needed")
+    if np.isinf(before).any() or np.isinf(now).any():
+        raise ValueError("some pixels are infinite")
     change = np.asarray(now, np.float32) - np.asarray(before, np.float32)
     change = np.abs(change - np.median(change))
     if along == "point":

@@ -78,8 +78,7 @@ def locate(
     threshold = kernel.percentile(histogram, percentile)
     places = kernel.peaks(scaled, threshold, (side - 1) // 2, side // 2, margin)
     out = np.empty((len(places), len(COLUMNS)))
-    dy, dx = _disc(radius)
-    kernel.centroids(scaled, raw, top, dark, places, radius, dy, dx, ITERATIONS, SHIFT, out)
+    kernel.centroids(scaled, raw, top, dark, places, radius, *_disc(radius), ITERATIONS, SHIFT, out)
     out = out[~kernel.crowded(out, float(separation))]
     out[:, [2, 5]] /= scale
     out = out[out[:, 2] > min_mass / unit]
@@ -110,6 +109,9 @@ def looks_dark(image: np.ndarray, diameter: int) -> bool:
     from scipy.ndimage import gaussian_filter
 
     small = np.asarray(image, dtype=np.float32)
+    seen = np.isfinite(small)
+    if not seen.all():
+        small = np.where(seen, small, small[seen].mean() if seen.any() else 0.0)
     band = gaussian_filter(small, diameter / 6.0) - gaussian_filter(small, diameter / 2.0)
     return bool(np.mean(band.astype(np.float64) ** 3) < 0.0)
 
@@ -124,11 +126,15 @@ def _half_gaussian(sigma: float) -> np.ndarray:
 
 
 @cache
-def _disc(radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets `(m,)` of the pixels within `radius`."""
+def _disc(radius: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Offsets `(m,)` of the pixels within `radius`, and cosine and sine of twice their directions (1, 0 in the
+    middle)."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     inside = (y / radius) ** 2 + (x / radius) ** 2 <= 1.0
-    return np.ascontiguousarray(y[inside]), np.ascontiguousarray(x[inside])
+    dy, dx = np.ascontiguousarray(y[inside]), np.ascontiguousarray(x[inside])
+    square = np.maximum(dy * dy + dx * dx, 1)
+    cosines = np.where((dy == 0) & (dx == 0), 1.0, (dx * dx - dy * dy) / square)
+    return dy, dx, cosines, 2.0 * dx * dy / square
 
 
 def _left(weights: np.ndarray) -> float:

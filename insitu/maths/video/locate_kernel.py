@@ -8,6 +8,17 @@ import numba
 import numpy as np
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _pairs(line, a4, b4, a3, b3, a2, b2, a1, b1, w4, w3, w2, w1):
+    """Adds four pairs of lines with their weights to `line` `(w,)`, the outermost first: sums that are written out let
+    the compiler work on many columns at once."""
+    for x in range(line.size):
+        value = line[x] + (a4[x] + b4[x]) * w4
+        value += (a3[x] + b3[x]) * w3
+        value += (a2[x] + b2[x]) * w2
+        line[x] = value + (a1[x] + b1[x]) * w1
+
+
 @numba.njit(cache=True, nogil=True)
 def band_pass(raw, top, flip, weights, box, least):
     """Gaussian smoothing minus running mean, 0 where the difference is below `least`.
@@ -17,78 +28,104 @@ def band_pass(raw, top, flip, weights, box, least):
     band `(h, w)` float64, its largest value, and the mean square of raw minus smoothed where nothing stands out.
     """
     height, width = raw.shape
-    half, k = box // 2, weights.size - 1
+    half, k = box // 2, (weights.size + 2) // 4 * 4  # pairs are added four at a time, those too many with weight 0
+    w = np.zeros(k + 1)
+    w[: weights.size] = weights
     band = np.empty((height, width), np.float64)
     # 32 bits are enough for 501 x 65535, and their conversions from float run four at a time
-    level = np.zeros(width, np.int32)
     sums = np.zeros(width, np.int32)
     means = np.empty(width + 2 * half, np.int32)
-    highest = np.zeros(width, np.float64)
-    smooth = np.zeros(width + 2 * k, np.float64)
-    line = np.empty(width, np.float64)
-    zero = np.zeros(width, np.float64)
-    rows = np.empty((height, width), np.float64)
-    for y in range(height):
+    level = np.zeros(width, np.int32)
+    highest, squares, quiet = np.zeros(width), np.zeros(width), np.zeros(width, np.int32)
+    smooth, line = np.zeros(width + 2 * k), np.empty(width)
+    ring = 2 * k + 1
+    rows = np.zeros((ring, width))  # those about the present one, 0 beyond the edges
+    base, sign = (np.int32(top), np.int32(-1)) if flip else (np.int32(0), np.int32(1))
+    for y in range(min(k, height)):
+        source, target = raw[y], rows[y]
         for x in range(width):
-            rows[y, x] = np.float64(top - raw[y, x]) if flip else np.float64(raw[y, x])
+            target[x] = base + sign * np.int32(source[x])
     inverse = 1.0 / box
     for j in range(-half - 1, half):
-        at = min(max(j, 0), height - 1)
+        source = raw[min(max(j, 0), height - 1)]
         for x in range(width):
-            sums[x] += np.int32(rows[at, x])
-    residual, quiet = 0.0, 0
+            sums[x] += base + sign * np.int32(source[x])
     for y in range(height):
-        new, old = min(y + half, height - 1), max(y - half - 1, 0)
-        for x in range(width):
-            sums[x] += np.int32(rows[new, x] - rows[old, x])
-            means[half + x] = np.int32((np.float64(sums[x]) + 0.5) * inverse)
-        for j in range(half):
-            means[j], means[half + width + j] = means[half], means[half + width - 1]
-        here = rows[y]
-        for x in range(width):
-            line[x] = here[x] * weights[0]
-        for j in range(k, 0, -1):
-            above, below, weight = rows[y - j] if y >= j else zero, rows[y + j] if y + j < height else zero, weights[j]
+        target = rows[(y + k) % ring]
+        if y + k < height:
+            source = raw[y + k]
             for x in range(width):
-                line[x] += (above[x] + below[x]) * weight
+                target[x] = base + sign * np.int32(source[x])
+        else:
+            target[:] = 0.0
+        new, old = raw[min(y + half, height - 1)], raw[max(y - half - 1, 0)]
+        middle = means[half : half + width]
         for x in range(width):
-            smooth[k + x] = line[x]
-            line[x] = line[x] * weights[0]
-        for j in range(k, 0, -1):
-            weight = weights[j]
-            for x in range(width):
-                line[x] += (smooth[k + x - j] + smooth[k + x + j]) * weight
+            sums[x] += sign * (np.int32(new[x]) - np.int32(old[x]))
+            middle[x] = np.int32((np.float64(sums[x]) + 0.5) * inverse)
+        means[:half], means[half + width :] = middle[0], middle[width - 1]
         total = np.int32(0)
         for j in range(box):
             total += means[j]
         level[0] = total
+        ahead = means[box - 1 :]
         for x in range(1, width):
-            total += means[x + box - 1] - means[x - 1]
+            total += ahead[x] - means[x - 1]
             level[x] = total
+        at, here, inner = y + ring, rows[y % ring], smooth[k : k + width]
+        for x in range(width):
+            inner[x] = here[x] * w[0]
+        for j in range(k, 0, -4):
+            _pairs(
+                inner, rows[(at - j) % ring], rows[(at + j) % ring], rows[(at - j + 1) % ring],
+                rows[(at + j - 1) % ring], rows[(at - j + 2) % ring], rows[(at + j - 2) % ring],
+                rows[(at - j + 3) % ring], rows[(at + j - 3) % ring], w[j], w[j - 1], w[j - 2], w[j - 3],
+            )  # fmt: skip
+        for x in range(width):
+            line[x] = inner[x] * w[0]
+        for j in range(k, 0, -4):
+            _pairs(
+                line, smooth[k - j :], smooth[k + j :], smooth[k - j + 1 :], smooth[k + j - 1 :], smooth[k - j + 2 :],
+                smooth[k + j - 2 :], smooth[k - j + 3 :], smooth[k + j - 3 :], w[j], w[j - 1], w[j - 2], w[j - 3],
+            )  # fmt: skip
         out = band[y]
         for x in range(width):
-            mean = np.float64(np.int32((np.float64(level[x]) + 0.5) * inverse))
-            value = line[x] - mean
-            out[x] = value if value >= least else 0.0
-        for x in range(width):
-            highest[x] = out[x] if out[x] > highest[x] else highest[x]
-        if y % 4 == 0 and k <= y < height - k:
-            for x in range(k, width - k):
-                if out[x] == 0.0:
-                    residual += (here[x] - line[x]) ** 2
-                    quiet += 1
-    return band, highest.max(), residual / quiet if quiet else 0.0
+            value = line[x] - np.float64(np.int32((np.float64(level[x]) + 0.5) * inverse))
+            value = value if value >= least else 0.0
+            out[x] = value
+            highest[x] = value if value > highest[x] else highest[x]
+        reach = weights.size - 1
+        if y % 4 == 0 and reach <= y < height - reach:
+            for x in range(width):
+                nothing = out[x] == 0.0
+                off = here[x] - line[x]
+                squares[x] += off * off if nothing else 0.0
+                quiet[x] += np.int32(nothing)
+    reach = weights.size - 1
+    found = quiet[reach : width - reach].sum()
+    return band, highest.max(), squares[reach : width - reach].sum() / found if found else 0.0
 
 
 @numba.njit(cache=True, nogil=True)
 def quantise(band, scale, out, histogram):
     """`out` = whole part of `scale * band` `(h, w)`; `histogram` counts its values."""
     height, width = band.shape
+    parts = np.zeros((4, histogram.size), np.int32)  # neighbours are often alike: no sum waits for the one before
+    even, odd, third, last = parts[0], parts[1], parts[2], parts[3]
     for y in range(height):
+        line, row = band[y], out[y]
         for x in range(width):
-            value = np.int64(band[y, x] * scale)
-            out[y, x] = value
-            histogram[value] += 1
+            row[x] = np.int32(line[x] * scale)
+        for x in range(0, width - 3, 4):
+            even[row[x]] += 1
+            odd[row[x + 1]] += 1
+            third[row[x + 2]] += 1
+            last[row[x + 3]] += 1
+        for x in range(width // 4 * 4, width):
+            even[row[x]] += 1
+    for part in parts:
+        for value in range(histogram.size):
+            histogram[value] += part[value]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -119,14 +156,25 @@ def peaks(image, threshold, before, after, margin):
     height, width = image.shape
     found = np.empty((1024, 2), np.int64)
     count = 0
+    size = width - 2 * margin
+    if size <= 0:
+        return found[:0]
+    least = np.int32(max(np.floor(threshold), -1.0))
+    top = np.empty(size, np.uint8)
     for y in range(margin, height - margin):
-        row = image[y]
-        for x in range(margin, width - margin):
-            value = row[x]
-            if value <= threshold or row[x - 1] > value or row[x + 1] > value:
+        # first the nearest eight, of all columns at once
+        row, up, down = image[y, margin:], image[y - 1, margin:], image[y + 1, margin:]
+        left, right = image[y, margin - 1 :], image[y, margin + 1 :]
+        up_left, up_right = image[y - 1, margin - 1 :], image[y - 1, margin + 1 :]
+        down_left, down_right = image[y + 1, margin - 1 :], image[y + 1, margin + 1 :]
+        for x in range(size):
+            beside = max(left[x], right[x], up[x], down[x])
+            corners = max(up_left[x], up_right[x], down_left[x], down_right[x])
+            top[x] = (row[x] > least) & (row[x] >= beside) & (row[x] >= corners)
+        for i in range(size):
+            if not top[i]:
                 continue
-            if image[y - 1, x] > value or image[y + 1, x] > value:
-                continue
+            x, value = i + margin, row[i]
             if not _is_top(image, y, x, value, before, after):
                 continue
             if count == found.shape[0]:
@@ -150,10 +198,11 @@ def _is_top(image, y, x, value, before, after):
 
 
 @numba.njit(cache=True, nogil=True)
-def centroids(image, raw, top, flip, places, radius, dy, dx, iterations, shift, out):
+def centroids(image, raw, top, flip, places, radius, dy, dx, cosines, sines, iterations, shift, out):
     """Centres of brightness within a disc around each place, moved until it sits in the middle.
 
-    `dy`, `dx` `(m,)`: offsets of the disc's pixels from its centre; `shift`: px off the middle at which the disc moves
+    `dy`, `dx` `(m,)`: offsets of the disc's pixels from its centre, `cosines`, `sines` `(m,)` of twice
+    their directions; `shift`: px off the middle at which the disc moves
     by a pixel. Fills `out` `(n, 8)`: y, x, mass, radius of gyration, eccentricity, brightest pixel, sum of raw, and
     the sum of dx^2 (mean with that of dy^2) over the pixels above 0.
     """
@@ -183,11 +232,8 @@ def centroids(image, raw, top, flip, places, radius, dy, dx, iterations, shift, 
             square = dy[i] * dy[i] + dx[i] * dx[i]
             gyration += value * square
             spread += 0.5 * square if value > 0 else 0.0
-            if square > 0:  # cos and sin of twice the angle
-                cosine += value * ((dx[i] * dx[i] - dy[i] * dy[i]) / square)
-                sine += value * (2.0 * dx[i] * dy[i] / square)
-            else:
-                cosine += value
+            cosine += value * cosines[i]
+            sine += value * sines[i]
             brightest = max(brightest, value)
             pixel = np.int64(raw[at_y + dy[i], at_x + dx[i]])
             whole += top - pixel if flip else pixel

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from insitu.maths.video.segment import opencv
+from insitu.maths.video import runs
 
 
 class Regions(NamedTuple):
@@ -28,22 +28,6 @@ class Regions(NamedTuple):
     def diameter(self) -> np.ndarray:
         """Equivalent-circle diameters `(n,)`, px: sqrt(4 area / pi)."""
         return np.sqrt(4.0 * self.area / math.pi)
-
-
-@njit(cache=True, nogil=True)
-def _renumber(labels: np.ndarray, new: np.ndarray, out: np.ndarray) -> int:
-    """Numbers in the order in which regions begin; `new` `(n + 1,)` zeros. Gives how many there are."""
-    found = 0
-    for i in range(labels.size):
-        old = labels[i]
-        if old > 0:
-            if new[old] == 0:
-                found += 1
-                new[old] = found
-            out[i] = new[old]
-        else:
-            out[i] = 0
-    return found
 
 
 @njit(cache=True, nogil=True)
@@ -98,28 +82,31 @@ def measure(labels: np.ndarray, count: int) -> Regions:
     """
     sums, border = np.zeros((count + 1, 6), np.int64), np.zeros(count + 1, np.bool_)
     _sums(labels, sums, border)
-    area = sums[1:, 0]
+    return _of_sums(labels, sums[1:], border[1:])
+
+
+def _of_sums(labels: np.ndarray, sums: np.ndarray, border: np.ndarray) -> Regions:
+    """Regions from their pixels and sums of y, x, yy, xx, yx, int64 `(n, 6)`."""
+    area = sums[:, 0]
     n = np.maximum(area, 1).astype(np.float64)
-    y, x = sums[1:, 1] / n, sums[1:, 2] / n
-    yy = sums[1:, 3] / n - y * y
-    xx = sums[1:, 4] / n - x * x
-    yx = sums[1:, 5] / n - y * x
+    y, x = sums[:, 1] / n, sums[:, 2] / n
+    yy = sums[:, 3] / n - y * y
+    xx = sums[:, 4] / n - x * x
+    yx = sums[:, 5] / n - y * x
     half, root = 0.5 * (yy + xx), np.sqrt((0.5 * (yy - xx)) ** 2 + yx * yx)
     long, short = half + root, np.maximum(half - root, 0.0)
     flat = long <= 1e-12 * np.maximum(n, 1.0)
     ratio = np.divide(short, long, out=np.ones_like(long), where=~flat)
     ratio[ratio < 1e-12] = 0.0
-    return Regions(labels, area, y, x, np.sqrt(1.0 - ratio), border[1:])
+    return Regions(labels, area, y, x, np.sqrt(1.0 - ratio), border)
 
 
 def regions_of(mask: np.ndarray) -> Regions:
     """The regions of a bool mask `(y, x)`; pixels that touch at a corner belong together."""
-    found, labels = opencv("labelling").connectedComponents(
-        np.ascontiguousarray(mask).view(np.uint8), connectivity=8, ltype=4
-    )  # 4: CV_32S
-    ordered = np.empty(labels.size, np.int32)
-    count = _renumber(labels.reshape(-1), np.zeros(found, np.int32), ordered)
-    return measure(ordered.reshape(labels.shape), count)
+    found = runs.runs_of(mask)
+    labels = np.zeros(mask.shape, np.int32)
+    runs.painted(labels, *found[:4], np.arange(1, found.area.size + 1, dtype=np.int32))
+    return _of_sums(labels, runs.moments(*found[:4], found.area.size), found.border)
 
 
 def nearest_distances(y: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -158,11 +158,24 @@ def _overlap(a: np.ndarray, b: np.ndarray, y: int, x: int) -> tuple[np.ndarray, 
 
 def _changed(a: np.ndarray, b: np.ndarray, mean_a: float, mean_b: float, scale_a: float, scale_b: float) -> float:
     """The part of the pixels that differ by far more than most; every second row and column is asked."""
-    one, two = a[::2, ::2], b[::2, ::2]
-    off = np.abs((two - np.float32(mean_b)) * np.float32(scale_b) - (one - np.float32(mean_a)) * np.float32(scale_a))
+    off = _differences(a, b, mean_a, mean_b, scale_a, scale_b)
     some = off.ravel()[::7]
     scatter = 1.4826 * float(np.partition(some, some.size // 2)[some.size // 2])
     return float(np.count_nonzero(off > OUTLYING * max(scatter, 1e-3)) / off.size)
+
+
+@numba.njit(cache=True, nogil=True)
+def _differences(a, b, mean_a, mean_b, scale_a, scale_b):
+    """|b - a| in units of their spread, float32, of every second row and column."""
+    rows, columns = (a.shape[0] + 1) // 2, (a.shape[1] + 1) // 2
+    out = np.empty((rows, columns), np.float32)
+    mid_a, mid_b = np.float32(mean_a), np.float32(mean_b)
+    unit_a, unit_b = np.float32(scale_a), np.float32(scale_b)
+    for y in range(rows):
+        one, two, target = a[2 * y], b[2 * y], out[y]
+        for x in range(columns):
+            target[x] = abs((two[2 * x] - mid_b) * unit_b - (one[2 * x] - mid_a) * unit_a)
+    return out
 
 
 def _weights(offset: float) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from insitu.errors import MissingExtraError
+from insitu.maths.video import runs
 
 
 def opencv(purpose: str) -> ModuleType:
@@ -139,16 +140,6 @@ def _areas(labels: np.ndarray, area: np.ndarray) -> None:
                 first = x
 
 
-@njit(cache=True, nogil=True)
-def chosen(labels: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """`keep[labels]`, bool `(y, x)`: the pixels whose label is kept; `keep` bool `(n + 1,)`."""
-    out = np.empty(labels.shape, np.bool_)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            out[y, x] = keep[labels[y, x]]
-    return out
-
-
 def components(mask: np.ndarray, connectivity: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """Labels int32 `(y, x)`, 0 outside `mask`, and the pixels of each label `(n + 1,)`. Order of OpenCV."""
     cv2 = opencv("labelling")
@@ -164,19 +155,17 @@ def without_small(mask: np.ndarray, least: int, most: int | None = None) -> np.n
     """`mask` without the regions (8 neighbours) of fewer than `least` or more than `most` pixels."""
     if least <= 1 and most is None:
         return mask
-    labels, area = components(mask)
-    keep = (area >= least) & (area <= (most or mask.size))
-    keep[0] = False
-    return chosen(labels, keep)
+    found = runs.runs_of(mask)
+    out = np.zeros(mask.shape, bool)
+    runs.painted(out, *found[:4], (found.area >= least) & (found.area <= (most or mask.size)))
+    return out
 
 
 def filled(mask: np.ndarray, most: int) -> np.ndarray:
     """`mask` with its holes of fewer than `most` pixels filled; what touches the border of the image is no hole."""
     if most <= 0:
         return mask
-    labels, area = components(~mask, connectivity=4)
-    hole = area < most
-    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    hole[border] = False
-    hole[0] = True  # the mask itself
-    return chosen(labels, hole)
+    found = runs.runs_of(mask, inside=False, connectivity=4)
+    out = np.ones(mask.shape, bool)
+    runs.painted(out, *found[:4], (found.area < most) & ~found.border)
+    return out

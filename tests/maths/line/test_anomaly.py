@@ -1,5 +1,7 @@
 """Departures from a number's own history: the rate of false alarms, and what is found."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -55,9 +57,34 @@ def test_a_jump_is_one_that_never_was() -> None:
 
 def test_constant_numbers_give_no_alarm_of_their_own() -> None:
     span, jump = Span(1, memory=100, once_in=1e3, learn=0, relearn_after=0), Jump(3.0, memory=100, learn=10)
-    for x in [5.0] * 200 + [6.0]:
+    for x in [5.0] * 200:
         assert span.judge(x) is None
         assert jump.judge(x) is None
+    assert span.judge(6.0) is None
+
+
+def test_what_stood_still_for_long_jumps_when_it_leaves_its_place() -> None:
+    short, long = Jump(3.0, memory=1000, learn=50), Jump(3.0, memory=1000, learn=50)
+    assert not any(short.judge(20.0) for _ in range(150))
+    assert short.judge(25.0) is None  # not known long enough
+    assert not any(long.judge(20.0) for _ in range(500))
+    found = long.judge(25.0)
+    assert found is not None
+    assert (found.size, found.before, found.ratio) == (5.0, 20.0, math.inf)
+    assert long.judge(25.0) is None  # once; then it is known to move
+    assert long.judge(20.0) is None
+
+
+@pytest.mark.parametrize("kind", ["heavy", "mostly zero"])
+def test_long_tails_are_no_alarms_one_by_one(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    values = np.exp(rng.normal(0.0, 0.7, 6000)) if kind == "heavy" else np.maximum(rng.normal(-1.5, 1.0, 6000), 0.0)
+    span = Span(1, memory=4000, once_in=2000.0, learn=300, relearn_after=0)
+    found = [bool((d := span.judge(float(x))) and d.ratio > 1.0) for x in values]
+    assert sum(found[2000:]) <= 20  # by the 95 % quantile alone about 40 and 130
+    last = span.judge(40.0)
+    assert last is not None
+    assert last.ratio > 1.0
 
 
 def test_fewer_degrees_of_freedom_allow_more() -> None:

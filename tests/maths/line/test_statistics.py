@@ -11,7 +11,6 @@ from insitu.maths.line.stability import stability
 from insitu.maths.line.statistics import summary
 from insitu.maths.line.vibration import BANDS, vibration
 
-
 NUMBERS = st.floats(-1e6, 1e6).map(lambda x: x if abs(x) > 1e-100 else 0.0)
 """Whose squares are numbers too."""
 

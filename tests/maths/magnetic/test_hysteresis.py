@@ -138,6 +138,26 @@ def test_a_virgin_curve_before_the_loop_and_several_loops_are_borne():
         assert value(loop.ms) == pytest.approx(1.0, rel=2e-3)
 
 
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_rounding_decides_nothing(data, sample):
+    b, m, _ = measured(data, sample)
+    first, rng = hysteresis(b, m), np.random.default_rng(4)
+    for _ in range(3):
+        shaken = b * (1.0 + 2e-16 * rng.integers(-1, 2, b.size))
+        other = hysteresis(shaken, m * 1e3 * 1e-3)
+        for key in ("bc", "mr", "ms", "slope", "loss", "field_offset", "moment_offset", "closure", "quality"):
+            found, expected = getattr(other, key), getattr(first, key)
+            assert value(found) == pytest.approx(value(expected), rel=1e-8, abs=1e-14)
+            assert (found.sigma or 0.0) == pytest.approx(expected.sigma or 0.0, rel=1e-6)
+
+
+def test_a_very_noisy_loop_is_centred():
+    found = [hysteresis(*computed(bc=0.05, noise=0.1, b0=0.03, seed=s)) for s in range(20)]
+    offsets = np.array([value(loop.field_offset) for loop in found if not loop.problems])
+    assert offsets.size > 10
+    assert offsets.mean() == pytest.approx(0.03, abs=4e-3)  # steps cut short would leave it on the way
+
+
 # ---- Bad loops ------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,176 @@
+"""A RunEngine with a session beside it: events/s with and without, and how long from a bad frame to its interruption.
+
+The second part runs with every core loaded, frames at 50 per second from a camera that runs free; in the same run a
+bare ophyd signal with a bare suspender is tripped now and then, so that both see the same machine.
+"""
+
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bluesky import RunEngine, plan_stubs, preprocessors
+from bluesky.suspenders import SuspendBoolHigh
+from ophyd import Signal
+from ophyd.sim import SynSignal
+
+from benchmarks.timing import interleave, table
+from insitu.bluesky import Session
+
+bps: Any = plan_stubs
+bpp: Any = preprocessors
+RATE = 50.0
+
+
+@contextlib.contextmanager
+def engine_alone() -> Iterator[RunEngine]:
+    engine = RunEngine({}, context_managers=[])
+    try:
+        yield engine
+    finally:
+        engine.loop.call_soon_threadsafe(engine.loop.stop)
+        engine._th.join(5)
+        engine.loop.close()
+
+
+def session(engine: RunEngine, root: Path, stream: str = "primary") -> Session:
+    recipe = {
+        "format": 1, "title": "a session", "detectors": ["bench"], "features": [{"use": "totals"}],
+        "models": [{"name": "beam", "use": "limits", "feature": "context.beam", "low": 50.0}],
+        "rules": [{"use": "pause_on", "name": "no_beam", "model": "beam", "resume_after": 1}],
+    }  # fmt: skip
+    bench = {"format": 1, "source": "cam", "reader": {"use": "documents", "data": "camera", "stream": stream}}
+    return Session(engine, recipe, data_root=root, detectors={"bench": bench}, mode="act")
+
+
+def events_per_s(disk: Path, count: int, *, with_us: bool) -> float:
+    """A plan that takes pictures as fast as it can; with a session all of them are stored."""
+    picture = np.full((64, 64), 7, "u2")
+    camera = SynSignal(func=lambda: picture, name="camera")
+    beam = SynSignal(func=lambda: 100.0, name="beam")
+
+    @bpp.run_decorator()
+    def plan() -> Any:
+        for _ in range(count):
+            yield from bps.checkpoint()
+            yield from bps.trigger_and_read([camera, beam])
+
+    with tempfile.TemporaryDirectory(dir=disk) as folder, engine_alone() as engine:
+        if not with_us:
+            began = time.perf_counter()
+            engine(plan())
+            return count / (time.perf_counter() - began)
+        with session(engine, Path(folder)) as insitu:
+            began = time.perf_counter()
+            engine(plan())
+            took = time.perf_counter() - began
+        assert sum(s.frames["stored"] for s in insitu.summaries) == count, insitu.summaries
+        return count / took
+
+
+@contextlib.contextmanager
+def loaded() -> Iterator[None]:
+    """Every core has something else to do."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def interruptions(disk: Path, times: int) -> tuple[list[float], list[float]]:
+    """Seconds from a bad frame's document to the state `suspending` of the engine; and from `put` to there, bare."""
+    import event_model
+
+    run = event_model.compose_run()
+    keys: Any = {
+        "camera": {"source": "x", "dtype": "array", "shape": [64, 64], "dtype_numpy": "<u2"},
+        "beam": {"source": "x", "dtype": "number", "shape": []},
+    }
+    free = run.compose_descriptor(name="free", data_keys=keys)
+    picture = np.full((64, 64), 7, "u2")
+    interrupted = threading.Event()
+    at: list[float] = []
+
+    def hook(new: str, old: str) -> None:
+        if str(new) == "suspending":
+            at.append(time.perf_counter())
+            interrupted.set()
+
+    over = threading.Event()
+
+    @bpp.run_decorator()
+    def plan() -> Any:
+        while not over.is_set():
+            yield from bps.checkpoint()
+            yield from bps.sleep(0.005)
+
+    ours: list[float] = []
+    bare: list[float] = []
+    with tempfile.TemporaryDirectory(dir=disk) as folder, engine_alone() as engine, loaded():
+        signal = Signal(name="bare", value=0)
+        with session(engine, Path(folder), "free") as insitu, contextlib.redirect_stdout(io.StringIO()):
+            engine.install_suspender(SuspendBoolHigh(signal))
+            hooked: Any = engine
+            hooked.state_hook = hook
+            insitu._feed("start", run.start_doc)
+            insitu._feed("descriptor", free.descriptor_doc)
+
+            def frame(beam: float) -> float:
+                data = {"camera": picture, "beam": beam}
+                document = free.compose_event(data=data, timestamps=dict.fromkeys(data, time.time()))
+                began = time.perf_counter()
+                insitu._feed("event", document)
+                time.sleep(1.0 / RATE)
+                return began
+
+            def measure() -> None:
+                time.sleep(1.0)
+                for k in range(times):
+                    for _ in range(3):
+                        frame(100.0)
+                    interrupted.clear()
+                    if k % 2:
+                        began = frame(0.0)
+                    else:
+                        began = time.perf_counter()
+                        signal.put(1)
+                    assert interrupted.wait(10.0), "no interruption came"
+                    (ours if k % 2 else bare).append(at[-1] - began)
+                    signal.put(0)
+                    for _ in range(3):
+                        frame(100.0)
+                over.set()
+
+            thread = threading.Thread(target=measure)
+            thread.start()
+            engine(plan())
+            thread.join()
+    return ours, bare
+
+
+def main(disk: Path, *, quick: bool) -> None:
+    """Both parts."""
+    count = 500 if quick else 3000
+    jobs = {
+        "with a session": lambda: events_per_s(disk, count, with_us=True),
+        "without": lambda: events_per_s(disk, count, with_us=False),
+    }
+    title = f"A stock RunEngine, {count} pictures of 64 x 64 as fast as it can"
+    table(title, interleave(jobs, 3 if quick else 7), "events/s", "with a session", {"without": 0.9})
+    ours, bare = interruptions(disk, 60 if quick else 600)
+    print(f"\nTo the interruption of the RunEngine at {RATE:g} frames/s, every core loaded, ms (goal: p99 at most 50)")
+    for name, found in (("bad frame's document to suspension", ours), ("bare signal to bare suspender", bare)):
+        p50, p99 = statistics.median(found) * 1e3, float(np.quantile(found, 0.99)) * 1e3
+        print(f"  {name:<36} p50 {p50:.2f}  p99 {p99:.2f}  max {max(found) * 1e3:.2f}  ({len(found)} times)")

@@ -1,0 +1,272 @@
+"""Plans that ask the pipeline at every point, and go on as planned where it does not answer in time.
+
+Ordinary generators: `RE(refine_scan(...))`, with metadata, for `summarize_plan`, inside other plans. The pipeline is
+never the reason that one of them fails: without a session (None), with one that is dead, slow or held by the operator,
+each measures what it would have measured blindly, says so in the log and counts it in its documents. What came out is
+an event of the stream `outcome` and the plan's result.
+
+What a plan may set is what its arguments say, inside `[limits]` of the session's detector files where the name of the
+motor or signal stands there; anything else is refused before the first move.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import bluesky.plan_stubs as bps
+
+from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.moving import Approach, limit_of, unit_of
+from insitu.bluesky.refining import By, Grid, located
+from insitu.bluesky.reporting import Outcome, Told, asked, blind, in_run, mean_of, metadata, take, tell, value_of
+from insitu.bluesky.windows import Window, checked_range, exposure_for, window_of
+from insitu.errors import UsageError
+from insitu.types import Feature
+
+log = logging.getLogger(__name__)
+
+
+def refine_scan(
+    session: Any,
+    detectors: Sequence[Any],
+    motor: Any,
+    start: float,
+    stop: float,
+    num: int,
+    feature: Told,
+    *,
+    most: int | None = None,
+    smallest: float | None = None,
+    by: By = "change",
+    least: float = 0.0,
+    times: float = 3.0,
+    backlash: float = 0.0,
+    settle_s: float = 0.0,
+    within_s: float = 2.0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """A grid of `num` points (temperature, energy, position), then more where `feature` changes.
+
+    At most `most` points (default 3 `num`), none nearer than `smallest` (default a 16th of the grid's step); see
+    `insitu.bluesky.refining` for `by`, `least`, `times` and `insitu.bluesky.moving` for `backlash`, `settle_s`. Without
+    answers, the points that are left halve the widest gaps: an even scan of `most` points. Result: `Outcome`, whose
+    value is where the change lies (`by="change"`).
+    """
+    grid = Grid(
+        start=float(start),
+        stop=float(stop),
+        num=num,
+        most=3 * num if most is None else most,
+        smallest=abs(stop - start) / max(num - 1, 1) / 16 if smallest is None else smallest,
+        by=by,
+        least=least,
+        times=times,
+    )
+    unit = unit_of(motor)
+    approach = Approach(motor, limit_of(session, motor), backlash, settle_s)
+    approach.check(grid.start, grid.stop)
+    args = {"start": start, "stop": stop, "num": num, "most": grid.most, "smallest": grid.smallest, "by": by}
+    meta = metadata("refine_scan", motor.name, feature, detectors, [motor], args, md)
+
+    def points() -> Plan:
+        taken: dict[float, tuple[int, Feature | None]] = {}
+        places, why, answers = grid.first(), "", {}
+        while places:
+            for place in places:
+                yield from bps.checkpoint()
+                yield from approach.to(place)
+                taken[place] = yield from take(asking, detectors, feature, motor)
+            told = {x: value_of(asking, point, feature, value) for x, (point, value) in taken.items()}
+            answers = {x: f for x, f in told.items() if f is not None}
+            not_refined = blind(asking, feature, answers)
+            places = grid.even(taken) if not_refined else grid.next(answers, taken)
+            why = "the budget of points is spent" if places else "nothing else changes by more than its uncertainty"
+            why = f"the grid is even: {not_refined}" if not_refined else why
+            places = approach.ordered(places, down=stop < start)[: max(grid.most - len(taken), 0)]
+        at = located(answers, unit) if by == "change" else Feature(None, unit, why="curvature has no single place")
+        yield from tell(asking, len(taken), at, why)
+        return Outcome(points=tuple((x, answers.get(x)) for x in taken), value=at, why=why, unanswered=asking.missed)
+
+    with Asking(session, asked(feature), within_s) as asking:
+        uid, outcome = yield from in_run(points(), [*detectors, motor], meta)
+        return replace(outcome, uids=(uid,))
+
+
+def scan_until(
+    session: Any,
+    detectors: Sequence[Any],
+    feature: Told,
+    sigma: float,
+    most: int,
+    *,
+    within_s: float = 2.0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Repeats until the weighted mean of `feature` has a standard uncertainty of `sigma`, at most `most` times.
+
+    The uncertainty is the larger of what the values claim and what their scatter shows (`insitu.maths.weighted`).
+    Without answers it is `count(detectors, most)`. Result: `Outcome`, whose value is the mean.
+    """
+    if not (math.isfinite(sigma) and sigma > 0.0):
+        raise UsageError(f"an uncertainty of {sigma}", where="sigma", expected="more than 0")
+    if most < 1:
+        raise UsageError(f"at most {most} repeats", where="most", expected="1 or more")
+    meta = metadata("scan_until", "repeats", feature, detectors, [], {"sigma": sigma, "most": most}, md)
+
+    def repeats() -> Plan:
+        taken: list[tuple[int, Feature | None]] = []
+        values: list[Feature | None] = []
+        mean, why = mean_of(values), f"{most} repeats are done"
+        while len(taken) < most:
+            yield from bps.checkpoint()
+            taken.append((yield from take(asking, detectors, feature)))
+            values = [value_of(asking, point, feature, value) for point, value in taken]
+            mean = mean_of(values)
+            if mean.value is not None and (mean.sigma or 0.0) <= sigma and not blind(asking, feature, {0.0: mean}):
+                why = f"the uncertainty of the mean is {mean.sigma:.3g}"
+                break
+        yield from tell(asking, len(taken), mean, why)
+        points = tuple((float(k), value) for k, value in enumerate(values))
+        return Outcome(points=points, value=mean, why=why, unanswered=asking.missed)
+
+    with Asking(session, asked(feature), within_s) as asking:
+        uid, outcome = yield from in_run(repeats(), detectors, meta)
+        return replace(outcome, uids=(uid,))
+
+
+def window_scan(
+    session: Any,
+    detectors: Sequence[Any],
+    motor: Any,
+    start: float,
+    stop: float,
+    num: int,
+    position: str,
+    width: str,
+    *,
+    across: float = 4.0,
+    per_width: float = 6.0,
+    most: int | None = None,
+    backlash: float = 0.0,
+    within_s: float = 5.0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """A coarse scan, then a fine one around the peak that the pipeline found in it: two runs.
+
+    `position`, `width`: feature keys of the coarse scan's spectrum (`[assemble]`), in the motor's unit. The fine
+    window reaches `across` widths to either side with `per_width` steps to a width, inside `start` to `stop`, at most
+    `most` (default 4 `num`) points. Without an answer the fine scan covers the whole range. Result: `Outcome`, whose
+    value is the position.
+    """
+    budget = 4 * num if most is None else most
+    Grid(start=start, stop=stop, num=num, most=budget, smallest=1.0)  # refuses nonsense now
+    approach = Approach(motor, limit_of(session, motor), backlash)
+    approach.check(start, stop)
+    args = {"start": start, "stop": stop, "num": num, "across": across, "per_width": per_width, "most": budget}
+    meta = metadata("window_scan", motor.name, f"{position}, {width}", detectors, [motor], args, md)
+    places: list[float] = []
+
+    def scan(window: Window, found: Feature, why: str) -> Plan:
+        point = 0
+        for k in range(window.num):
+            place = window.start + (window.stop - window.start) * k / (window.num - 1)
+            yield from bps.checkpoint()
+            yield from approach.to(place)
+            point = asking.number()
+            yield from bps.trigger_and_read([*detectors, motor, *asking.signals])
+            places.append(place)
+        if why:
+            yield from tell(asking, len(places), found, why)
+        return point
+
+    nothing = Feature(None, unit_of(motor), why="no peak was told")
+    devices = [*detectors, motor]
+    with Asking(session, (position, width), within_s) as asking:
+        coarse = scan(Window(start, stop, num), nothing, "")
+        uid, last = yield from in_run(coarse, devices, {**meta, "window": "coarse"})
+        answer = yield from asking.ask(last)
+        found = answer[position] if answer else nothing
+        window = None
+        if answer and asking.reachable:
+            low, high = min(start, stop), max(start, stop)
+            window = window_of(found, answer[width], low=low, high=high, across=across, per_width=per_width)
+        why = f"the window is about {found.value:g}" if window else "no peak was told: the whole range again"
+        first, last_, fine = window or (start, stop, budget)
+        if window and stop < start:
+            first, last_ = last_, first
+        finer = scan(Window(first, last_, min(fine, budget)), found, why)
+        second, _ = yield from in_run(finer, devices, {**meta, "window": "fine", "coarse": uid})
+        points = tuple((x, None) for x in places)
+        return Outcome(points=points, value=found, why=why, unanswered=asking.missed, uids=(uid, second))
+
+
+def exposure_scan(
+    session: Any,
+    detectors: Sequence[Any],
+    exposure: Any,
+    num: int,
+    *,
+    full: float,
+    maximum: str = "maximum",
+    saturated: str = "saturated_fraction",
+    target: float = 0.5,
+    band: tuple[float, float] = (0.25, 0.75),
+    allowed: float = 0.0,
+    within_s: float = 2.0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """`num` frames whose exposure follows the intensity, so that they stay below saturation.
+
+    `exposure`: the signal that sets it, in seconds; `full`: the number at which a point saturates; see
+    `insitu.bluesky.windows.exposure_for` for the rest. Never outside `[limits]`, never faster than its rate. Without
+    answers the exposure stays. Result: `Outcome`, points (exposure in s, maximum), value: the exposure at the end.
+    """
+    if num < 1:
+        raise UsageError(f"{num} frames", where="num", expected="1 or more")
+    limit = limit_of(session, exposure, "s")
+    exposure_for(1.0, None, None, full=full, target=target, band=band)  # refuses nonsense now
+    args = {"num": num, "full": full, "target": target, "band": list(band), "allowed": allowed}
+    meta = metadata("exposure_scan", exposure.name, f"{maximum}, {saturated}", detectors, [], args, md)
+
+    def frames(present: float) -> Plan:
+        points: list[tuple[float, Feature | None]] = []
+        moved, changes, kept = -math.inf, 0, 0
+        for _ in range(num):
+            yield from bps.checkpoint()
+            point = asking.number()
+            yield from bps.trigger_and_read([*detectors, exposure, *asking.signals])
+            answer = yield from asking.ask(point)
+            points.append((present, answer[maximum] if answer else None))
+            if not answer or not asking.reachable:
+                continue
+            wanted = exposure_for(
+                present,
+                answer[maximum],
+                answer[saturated],
+                full=full,
+                target=target,
+                band=band,
+                allowed=allowed,
+                limit=limit,
+            )
+            kept += wanted.limited
+            soon = limit is not None and limit.rate_hz and time.monotonic() - moved < 1.0 / limit.rate_hz
+            if wanted.exposure_s != present and not soon:
+                log.info("exposure %g s -> %g s: %s", present, wanted.exposure_s, wanted.why)
+                yield from bps.mv(exposure, wanted.exposure_s)
+                present, moved, changes = wanted.exposure_s, time.monotonic(), changes + 1
+        why = f"{num} frames are done, the exposure changed {changes} times, limits kept it {kept} times"
+        last = Feature(present, "s")
+        yield from tell(asking, num, last, why)
+        return Outcome(points=tuple(points), value=last, why=why, unanswered=asking.missed)
+
+    present = float((yield from bps.rd(exposure, default_value=1.0)))
+    checked_range(exposure.name, (present,), limit)
+    with Asking(session, (maximum, saturated), within_s) as asking:
+        uid, outcome = yield from in_run(frames(present), [*detectors, exposure], meta)
+        return replace(outcome, uids=(uid,))

@@ -1,0 +1,144 @@
+"""What the plans that ask have in common: take a point, read its feature, tell what came out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from ophyd import Signal
+
+from insitu.bluesky.asking import PATIENCE, Asking, Plan
+from insitu.maths.weighted import WeightedMean
+from insitu.types import Feature
+
+log = logging.getLogger(__name__)
+NAN = float("nan")
+Told = str | Callable[[Mapping[str, Any]], Feature | float | None]
+"""A key of the recipe's features; or a function of a point's readings ({data key: {"value", "timestamp"}})."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a plan came to. `points`: (place, feature or None) in the order of measuring; `value`: where the change
+    lies, the mean, the exposure at the end; `why` it ended, a sentence; `unanswered`: points without an answer;
+    `uids` of the runs."""
+
+    points: tuple[tuple[float, Feature | None], ...]
+    value: Feature
+    why: str
+    unanswered: int = 0
+    uids: tuple[str, ...] = ()
+
+
+def in_run(plan: Plan, devices: Sequence[Any], md: Mapping[str, Any]) -> Plan:
+    """A plan in a run of its own, with its devices staged; the uid of the run and the plan's result."""
+    result: Any = None
+
+    @bpp.stage_decorator(list(devices))
+    @bpp.run_decorator(md=dict(md))
+    def inner() -> Plan:
+        nonlocal result
+        result = yield from plan
+
+    uid = yield from inner()
+    return str(uid or ""), result
+
+
+def take(asking: Asking, detectors: Sequence[Any], feature: Told, motor: Any = None) -> Plan:
+    """A plan stub: take one point; its number, and what is told of it by now."""
+    point = asking.number()
+    moved = [] if motor is None else [motor]
+    readings = yield from bps.trigger_and_read([*detectors, *moved, *asking.signals])
+    if isinstance(feature, str):
+        answer = yield from asking.ask(point)
+        return point, None if answer is None else answer[feature]
+    return point, _read(feature, readings)
+
+
+def _read(feature: Callable[[Mapping[str, Any]], Any], readings: Any) -> Feature | None:
+    """What a function makes of the readings; None where it cannot, or nobody runs this plan."""
+    if not readings:
+        return None
+    try:
+        value = feature(readings)
+        return value if isinstance(value, Feature) or value is None else Feature(float(value))
+    except Exception as e:  # noqa: BLE001 - the plan goes on as planned, and says so
+        log.warning("the feature of this point failed, the plan goes on: %s: %s", type(e).__name__, e)
+        return None
+
+
+def value_of(asking: Asking, point: int, feature: Told, value: Feature | None) -> Feature | None:
+    """The feature of a point, even if its answer came late; None where there is no value."""
+    if isinstance(feature, str):
+        answer = asking.answer(point)
+        value = answer[feature] if answer else None
+    return value if value is not None and value.value is not None else None
+
+
+def asked(feature: Told) -> tuple[str, ...]:
+    return (feature,) if isinstance(feature, str) else ()
+
+
+def blind(asking: Asking, feature: Told, known: Mapping[float, Feature]) -> str:
+    """Why nothing can be adapted now, or nothing."""
+    if isinstance(feature, str) and not asking.reachable:
+        return "nobody answers, or the operator holds"
+    if isinstance(feature, str) and asking.silent:
+        return f"{PATIENCE} points in a row have no answer"
+    return "" if known else "no point has a value"
+
+
+def mean_of(values: Sequence[Feature | None]) -> Feature:
+    mean, unit = WeightedMean(), ""
+    for found in values:
+        if found is not None and found.value is not None:
+            mean.add(float(found.value), found.sigma)
+            unit = found.unit
+    if mean.count < 2:
+        return Feature(None, unit, why=f"{mean.count} values are known, 2 are needed")
+    return Feature(mean.value, unit, sigma=mean.sigma)
+
+
+def metadata(
+    plan: str,
+    adapts: str,
+    feature: Told,
+    detectors: Sequence[Any],
+    motors: Sequence[Any],
+    args: Mapping[str, Any],
+    md: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Of the start document: what a plan of bluesky says, and what is adapted by what."""
+    by = feature if isinstance(feature, str) else getattr(feature, "__name__", "a function of the readings")
+    found: dict[str, Any] = {
+        "plan_name": plan,
+        "plan_args": dict(args),
+        "detectors": [d.name for d in detectors],
+        "adapts": {"what": adapts, "by": by},
+    }
+    if motors:
+        found["motors"] = [m.name for m in motors]
+        hinted = [name for m in motors for name in getattr(m, "hints", {}).get("fields", [])]
+        found["hints"] = {"dimensions": [(hinted, "primary")]} if hinted else {}
+    return {**found, **(md or {})}
+
+
+def tell(asking: Asking, points: int, value: Feature, why: str) -> Plan:
+    """A plan stub: the event of the stream `outcome`."""
+    said: dict[str, Any] = {
+        "points": points,
+        "unanswered": asking.missed,
+        "value": NAN if value.value is None else float(value.value),
+        "sigma": NAN if value.sigma is None else value.sigma,
+        "why": why if value.value is not None else f"{why}; no value: {value.why}",
+    }
+    log.info("%s: %s", "the plan is done", said["why"])
+    yield from bps.create("outcome")
+    for key, told in said.items():
+        signal: Any = Signal(name=f"outcome_{key}", value=told)
+        yield from bps.read(signal)
+    yield from bps.save()
