@@ -15,8 +15,8 @@ from scipy import fft, signal
 
 from insitu.maths.aligned import empty
 
-ROWS = 8
-"""Segments transformed at once: they and their spectra stay in the cache of the processor."""
+ROWS = 24
+"""Segments transformed at once: enough that the calls cost little, few enough for the cache of the processor."""
 
 
 @njit(cache=True)
