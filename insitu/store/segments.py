@@ -27,6 +27,8 @@ EXPOSURE_CHANGE = 0.05
 Encoded = Mapping[str, tuple[str, tuple[bytes, bytes]]]
 """By array name: digest of the data, and the chunk."""
 
+OME_UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", "angstrom": "angstrom", "m": "meter"}
+"""Ours, and how OME-NGFF spells them."""
 TIME_UNITS = frozenset({"s", "ms", "us", "ns", "min", "h", "hour", "second", "seconds", "day", "days"})
 
 
@@ -246,8 +248,27 @@ def segment_attributes(body: Mapping[str, Any]) -> dict[str, Any]:
         "segment": body["segment"],
         "first_seq": body["first_seq"],
         "exposure_ns": body["exposure_ns"],
+        **_ome(body),
         **body["attributes"],
     }
+
+
+def _ome(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Pictures as OME-NGFF 0.5 names them: axes, and the size of a pixel where the detector's calibration tells it."""
+    if tuple(body["dims"][-2:]) != ("y", "x"):
+        return {}
+    calibration = body["attributes"].get("calibration", {})
+    pixel = calibration.get("pixel_size") or calibration.get("scale") or {}
+    unit = OME_UNITS.get(str(pixel.get("unit", "")), "")
+    edge = float(pixel["value"]) if unit else 1.0
+    axes: list[dict[str, str]] = [{"name": "frame", "type": "time"}]
+    for name in body["dims"]:
+        space = {"type": "space", **({"unit": unit} if unit else {})} if name in ("y", "x") else {"type": "channel"}
+        axes.append({"name": name, **space})
+    scale = [1.0, *(edge if name in ("y", "x") else 1.0 for name in body["dims"])]
+    dataset = {"path": "frames", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+    multiscale = {"name": f"{body['source']}/{body['segment']}", "axes": axes, "datasets": [dataset]}
+    return {"ome": {"version": "0.5", "multiscales": [multiscale]}}
 
 
 def write_static(folder: Path, body: Mapping[str, Any], static: Mapping[str, Axis], disk: Disk) -> None:
