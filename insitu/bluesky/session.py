@@ -81,7 +81,7 @@ class Session:
         self._open: set[str] = set()
         self._swap = threading.Lock()
         self._watchers: list[Any] = []
-        self._failures = 0
+        self._failures, self._blind = 0, False
         self._closing = threading.Event()
         self._live = self._begin("")
         if not _feeds(self._live):
@@ -192,7 +192,11 @@ class Session:
     def _record(self, record: Record) -> None:
         self._teller.record(record)
         for watcher in tuple(self._watchers):
-            watcher(record)
+            try:
+                watcher(record)
+            except Exception as e:  # noqa: BLE001 - the boundary: who looks on must not silence the others
+                self._watchers.remove(watcher)
+                log.error("what watches the records failed and sees no more: %s: %s", type(e).__name__, e)
 
     def _feed(self, name: str, document: Document) -> None:
         """The RunEngine's callback: only enqueues, never raises."""
@@ -217,7 +221,9 @@ class Session:
             self._heads.get(document.get("run_start", document["uid"]), []).append((name, document))
 
     def _hand_over(self, live: LiveRun) -> None:
-        """Another run from now on: it gets what the one before had been given and had not taken."""
+        """Another run from now on: it gets what the one before had been given and had not taken, and stays held."""
+        if self._live.held:
+            live.hold(True)
         with self._swap:
             given = {source: reader.left() for source, reader in _documents(self._live).items()}
             for source, feed in _feeds(live).items():
@@ -251,8 +257,12 @@ class Session:
         """Show how the run does; begin the next one where a rule or an error has ended it."""
         while True:
             live = self._live
-            with suppress(Exception):
+            try:
                 self._look(live)
+            except Exception as e:  # noqa: BLE001 - what is shown must not end what is kept
+                if not self._blind:
+                    log.error("the signals cannot be kept up to date: %s: %s", type(e).__name__, e)
+                self._blind = True
             if live.alive:
                 self._closing.wait(LOOK_S) if not self._closing.is_set() else live.wait_quietly(LOOK_S)
                 continue
@@ -265,8 +275,8 @@ class Session:
                 self._hand_over(self._begin(live.uid))
                 if self._closing.is_set():
                     self._close_readers()
-            except InsituError as e:
-                log.error("insitu cannot go on: %s", e)
+            except Exception as e:  # noqa: BLE001 - told, and the scan goes on without us
+                log.error("insitu cannot go on: %s", e if isinstance(e, InsituError) else f"{type(e).__name__}: {e}")
                 self._teller.state("failed")
                 return
 

@@ -32,6 +32,9 @@ ATOL = {"T": 1e-12, "A m^2": 1e-16, "A m^2/kg": 1e-10, "A/m": 1e-7, "J": 1e-16, 
 NO_BCR = Feature(None, "T", why="this is a loop: a backfield curve gives Bcr")
 GOOD, BAD = Feature(1), Feature(0)
 
+MOST_T = 150.0
+"""No pulsed magnet goes beyond without destroying itself and the sample."""
+
 
 class Loop:
     """Numbers of a hysteresis loop or of a backfield curve.
@@ -98,6 +101,9 @@ class Loop:
         b = field.values if factor == 1.0 else factor * field.values
         if b.size == 0:
             return self._nothing("the curve has no points")
+        if np.abs(b).max() > MOST_T:
+            return self._nothing(f"the field reaches {np.abs(b).max():.3g} T, more than any magnet: its unit is wrong, "
+                                 "tell the reader its field_unit")  # fmt: skip
         curve = frame.labels.get("curve", "")
         if curve not in ("loop", "backfield"):
             curve = kind_of(b, moment.values) if np.isfinite(b).all() and np.isfinite(moment.values).all() else "loop"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import Annotated
 
@@ -44,7 +45,7 @@ class _State:
         return time.monotonic() - self.begun
 
 
-class _Reader:
+class _Reader(ABC):
     """What both protocols share. `missed`: values for which the queue had no room; `reconnects`: how often the PV was
     lost and came back; `given_again`: frames that it gave twice; `connected`: whether it is there now."""
 
@@ -85,8 +86,9 @@ class _Reader:
 
     _protocol, _prefix, _addresses = "", "", ""
 
+    @abstractmethod
     def _open(self) -> Pva | Ca:
-        raise NotImplementedError
+        """A link that is not connected yet."""
 
     def _decoder(self) -> Decoder:
         d = self._detector

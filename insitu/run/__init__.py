@@ -118,6 +118,11 @@ class LiveRun:
         """What there is to see now (as an observer is shown)."""
         return self._engine.status()
 
+    @property
+    def held(self) -> bool:
+        """Whether an operator keeps rules from acting."""
+        return self._engine.acting.held
+
     def hold(self, held: bool) -> None:
         """The operator's hold on actions, or its release; logged."""
         self._engine.acting.hold(held)

@@ -268,6 +268,37 @@ def test_the_device_can_be_read_by_a_plan_and_event_model_accepts_what_it_says(e
     assert last["data"]["insitu_beam_label"] == "normal"
 
 
+def test_a_hold_outlives_the_run_in_which_it_was_given(engine, tmp_path):
+    camera = Camera()
+    rule = {"use": "halt_after", "name": "no_beam", "model": "beam", "count": 2}
+    with session(engine, tmp_path, rule, mode="act") as insitu:
+        insitu.hold()
+        first = insitu.run
+        first.stop("a new run is wanted")
+        until = time.monotonic() + 30
+        while insitu.run is first and time.monotonic() < until:
+            time.sleep(0.02)
+        engine(counted(camera, 8, lost=range(2, 8)))
+    second = Path(insitu.summaries[1].path)
+    assert insitu.summaries[1].frames["stored"] == 8
+    assert entries(second, "operator")[0]["command"] == "hold"
+    assert all("held by the operator" in a["refused"] for a in entries(second, "action"))
+
+
+def test_a_watcher_that_fails_silences_nobody_else(engine, tmp_path):
+    camera, seen = Camera(), []
+
+    def fails(record):
+        raise RuntimeError("no screen")
+
+    with session(engine, tmp_path) as insitu:
+        insitu.watch(fails)
+        insitu.watch(lambda record: seen.append(record.measurement.n))
+        engine(counted(camera, 4))
+    assert seen == [0, 1, 2, 3]
+    assert insitu.device.frame.get() == 3
+
+
 def test_a_recipe_that_reads_no_session_is_refused(engine, tmp_path):
     with pytest.raises(ConfigError, match="no detector of this recipe reads a session"):
         Session(engine, "xrd_heating_demo", data_root=tmp_path, sets=["detector.reader.frames=2"])

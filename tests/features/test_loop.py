@@ -125,3 +125,11 @@ def test_a_frame_that_is_no_curve_gives_reasons_and_never_raises(changes):
 def test_impossible_settings_are_refused(keys):
     with pytest.raises(ConfigError):
         Loop(**keys)
+
+
+def test_a_field_that_no_magnet_reaches_has_a_wrong_unit() -> None:
+    arrival = LoopSeries(frames=1).arrival(0)
+    oersted = arrival.data * np.array([[1e4], [1.0]])
+    found = Loop()(frame(arrival, data=oersted), {}, ())
+    assert found["bc"].value is None
+    assert "its unit is wrong" in (found["bc"].why or "")
