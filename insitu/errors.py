@@ -137,3 +137,11 @@ class BrokerError(InsituError, ConnectionError):
 
     exit_code = 5
     kind = "broker"
+
+
+class ModelError(InsituError, ValueError):
+    """A model that is not run: its bundle is damaged, unsigned, expired, too old or too large, or it does not reproduce
+    its own golden outputs. `where` is the file of the bundle, and the key in it."""
+
+    exit_code = 6
+    kind = "model"

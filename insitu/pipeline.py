@@ -133,6 +133,7 @@ class Pipeline:
             labels=frame.labels,
             references={name: r.digest for name, r in refs.items()} if refs else {},
             faults=tuple(faults),
+            source_run_uid=frame.source_run_uid,
         )
 
     def judge(self, measurement: Measurement) -> Record:

@@ -165,7 +165,8 @@ References = Mapping[str, Reference]
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measurement:
     """What `measure` gave for one frame. `references` are the digests used; `faults` are errors of ours. `points`: how
-    many points of a scan there were, where it was not complete."""
+    many points of a scan there were, where it was not complete. `source_run_uid`: the frame's; it binds a decision to
+    its plan, and is no part of the record."""
 
     source: str
     seq: int
@@ -183,6 +184,7 @@ class Measurement:
     labels: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    source_run_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.broker import Broker, NoBrokerError
+from tests.tiled_server import tiled_server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,3 +69,11 @@ def broker(_node: Broker) -> Iterator[Broker]:
 def bootstrap(request: pytest.FixtureRequest) -> str:
     """The address of a broker that a test only talks to: `INSITU_KAFKA`, else our own."""
     return os.environ.get("INSITU_KAFKA") or request.getfixturevalue("broker").bootstrap
+
+
+@pytest.fixture(scope="session")
+def tiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the session's own Tiled, which may read what tests write."""
+    base = tmp_path_factory.getbasetemp()
+    with tiled_server(tmp_path_factory.mktemp("tiled") / "said.txt", base) as address:
+        yield address

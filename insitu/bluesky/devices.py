@@ -12,18 +12,27 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 from ophyd import Component, Device, Kind, Signal
 from ophyd.device import create_device_from_components
 
-from insitu.config import Setup
+from insitu.bluesky.records import NAN, shown
 from insitu.errors import ConfigError
-from insitu.types import Record
+from insitu.types import Output, Record
 
-NAN = float("nan")
 TEXTS = ("decision", "rule", "reason", "state")
 COUNTS = ("frame", "backlog", "heartbeat", "suspend")
+
+
+class Described(Protocol):
+    """What of a recipe is known: its models, and {source: {feature: Output}}. A `Setup` is one."""
+
+    @property
+    def models(self) -> Sequence[str]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, Mapping[str, Output]]: ...
 
 
 class Told(Signal):
@@ -47,23 +56,23 @@ class Told(Signal):
         return described
 
 
-def device(setup: Setup, name: str = "insitu", features: Sequence[str] = ("*",)) -> Any:
+def device(setup: Described, name: str = "insitu", features: Sequence[str] = ("*",)) -> Any:
     """An ophyd device for a recipe. `features`: patterns of keys; `ConfigError` where one is none."""
-    chosen = _chosen(setup, features)
+    units = chosen(setup, features)
     parts: dict[str, Any] = {key: Component(Told, value="", kind=Kind.normal) for key in TEXTS}
     parts |= {key: Component(Told, value=0, kind=Kind.normal) for key in COUNTS}
     parts["reason"] = Component(Told, value="", kind=Kind.config)
     for model in setup.models:
         parts[f"{model}_label"] = Component(Told, value="", kind=Kind.normal)
         parts[f"{model}_score"] = Component(Told, value=NAN, kind=Kind.normal)
-    for key, unit in chosen.items():
+    for key, unit in units.items():
         parts[key] = Component(Told, value=NAN, unit=unit, kind=Kind.normal)
         parts[f"{key}_sigma"] = Component(Told, value=NAN, unit=unit, kind=Kind.omitted)
     made: type[Device] = create_device_from_components("Pipeline", docstring=__doc__, **parts)
     return made("", name=name)
 
 
-def _chosen(setup: Setup, patterns: Sequence[str]) -> dict[str, str]:
+def chosen(setup: Described, patterns: Sequence[str]) -> dict[str, str]:
     """{key: unit} of the features that a pattern names."""
     known = {key: o.unit for promised in setup.outputs.values() for key, o in promised.items() if not o.array}
     taken = {*TEXTS, *COUNTS, *(f"{m}_{end}" for m in setup.models for end in ("label", "score"))}
@@ -76,7 +85,7 @@ def _chosen(setup: Setup, patterns: Sequence[str]) -> dict[str, str]:
 
 
 class Teller:
-    """Sets the signals of a device. Called by the analysis thread for every record; `status` by a slow clock."""
+    """Sets the signals of a device: `show` what is new of the records, `status` by a slow clock."""
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -84,19 +93,13 @@ class Teller:
 
     def record(self, record: Record) -> None:
         """The newest record."""
-        m, decision, say = record.measurement, record.decision, self._say
-        for key, feature in m.features.items():
+        self.show(shown(record))
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """The newest values, by the names of the signals; others are left out."""
+        for key, value in values.items():
             if key in self._signals:
-                say(key, NAN if feature.value is None else float(feature.value))
-                say(f"{key}_sigma", NAN if feature.sigma is None else feature.sigma)
-        for model, verdict in record.verdicts.items():
-            say(f"{model}_label", verdict.label)
-            say(f"{model}_score", NAN if verdict.score is None else float(verdict.score))
-        say("reason", decision.reason)
-        say("rule", decision.rule)
-        say("decision", decision.action.name)
-        if not m.provisional:
-            say("frame", m.seq)
+                self._say(key, value)
 
     def status(self, status: Mapping[str, Any]) -> None:
         """State, backlog and heartbeat."""

@@ -10,21 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from insitu.bluesky.devices import _chosen
+from insitu.bluesky.devices import Described, chosen
 from insitu.bluesky.session import Session
-from insitu.config import Setup
 from insitu.sinks.epics import PvServer
 
 
-def pv_server(setup: Setup, prefix: str, features: Sequence[str] = ("*",)) -> PvServer:
+def pv_server(setup: Described, prefix: str, features: Sequence[str] = ("*",)) -> PvServer:
     """PVs for a recipe. `features`: patterns of keys. Errors as of `PvServer`, `ConfigError` for a pattern that names
     none."""
-    return PvServer(prefix, models=list(setup.models), features=_chosen(setup, features))
+    return PvServer(prefix, models=list(setup.models), features=chosen(setup, features))
 
 
 def serve_session(session: Session, prefix: str, features: Sequence[str] = ("*",)) -> PvServer:
     """PVs for a session: they go on over all its runs. Close them after the session."""
-    server = pv_server(session._setup, prefix, features)
+    server = pv_server(session.described, prefix, features)
     session.watch(server.record)
     server.follow(_Following(session))
     return server
@@ -38,10 +37,13 @@ class _Following:
 
     @property
     def alive(self) -> bool:
-        return not self._session._closing.is_set() or self._session.run.alive
+        return self._session.alive
 
     def status(self) -> dict[str, Any]:
         return self._session.run.status()
 
     def hold(self, held: bool) -> None:
         self._session.hold() if held else self._session.release()
+
+    def resume(self) -> None:
+        self._session.resume()

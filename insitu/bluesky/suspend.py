@@ -28,6 +28,8 @@ ENDING = ("aborting", "stopping", "halting")
 PATIENCE_S = 10.0
 """How long an abort waits for a RunEngine that is between two states."""
 RETRY_S = 0.002
+KEPT = 1000
+"""Runs of the RunEngine whose plan is remembered."""
 
 
 class SuspendOnVerdict(SuspenderBase):
@@ -95,7 +97,9 @@ class SuspendOnVerdict(SuspenderBase):
 class EngineActor:
     """Carries out on a RunEngine what a run decides. Every method comes back at once.
 
-    `tell`: is told where what was begun could not be done after all.
+    `tell`: is told where what was begun could not be done after all. `run`: the uid of the run of the RunEngine that
+    the decision is about; it is refused where that plan has ended. What is about none, or about a run that was not
+    taken here (documents from elsewhere), is done to the plan that runs.
     """
 
     name = "run_engine"
@@ -107,9 +111,20 @@ class EngineActor:
         self.suspender: SuspendOnVerdict | None = None
         self._ending = ""
         self._plan = 0
+        self._plan_of: dict[str, int] = {}  # the newest runs of the RunEngine, by uid
 
-    def pause(self, reason: str) -> None:
+    def _bound(self, run: str) -> int:
+        """The number of the plan that a decision is about."""
+        plan = self._plan_of.get(run, self._plan)
+        if plan != self._plan or (run in self._plan_of and self._engine.state == "idle"):
+            raise ActionRefusedError(
+                f"it is about the plan of run {run}, which has ended", remedy="What comes after it is left alone"
+            )
+        return plan
+
+    def pause(self, reason: str, run: str = "") -> None:
         """The suspender trips. Refused where the plan has no checkpoint: bluesky would abort it."""
+        self._bound(run)
         if self._engine.state == "running" and not self._engine.resumable:
             raise ActionRefusedError(
                 "the plan has no checkpoint to go back to: a pause would abort it",
@@ -118,20 +133,20 @@ class EngineActor:
         self.reason = reason
         self._suspend(True)
 
-    def resume(self, reason: str) -> None:
+    def resume(self, reason: str, run: str = "") -> None:
         """The suspender lets go."""
         self.reason = reason
         self._suspend(False)
 
-    def halt(self, reason: str) -> None:
+    def halt(self, reason: str, run: str = "") -> None:
         """`RE.abort(reason)`: the plan's clean-up runs. Never `RE.halt()`."""
-        self._end("halt", reason, lambda: self._engine.abort(reason))
+        self._end("halt", reason, lambda: self._engine.abort(reason), self._bound(run))
 
-    def finish(self, reason: str) -> None:
+    def finish(self, reason: str, run: str = "") -> None:
         """`RE.stop()`: the plan's clean-up runs, and it counts as a success."""
-        self._end("finish", reason, self._engine.stop)
+        self._end("finish", reason, self._engine.stop, self._bound(run))
 
-    def _end(self, what: str, reason: str, end: Callable[[], Any]) -> None:
+    def _end(self, what: str, reason: str, end: Callable[[], Any], plan: int) -> None:
         state = self._engine.state
         if state == "idle":
             self._suspend(False)
@@ -143,7 +158,7 @@ class EngineActor:
                 "the operator has paused the plan", remedy="Look, then call RE.abort(), RE.stop() or RE.resume()"
             )
         self.reason = self._ending = reason
-        args = (what, end, self._plan)
+        args = (what, end, plan)
         threading.Thread(target=self._work, args=args, name="insitu-end", daemon=True).start()
 
     def _work(self, what: str, end: Callable[[], Any], plan: int) -> None:
@@ -196,6 +211,8 @@ class EngineActor:
                 msg = msg._replace(kwargs={**msg.kwargs, "reason": self._ending})
             try:
                 answer = yield msg
+                if msg.command == "open_run":
+                    self._opened(answer)
                 if msg.command == "checkpoint":
                     yield from self._wait()
             except GeneratorExit:
@@ -203,6 +220,12 @@ class EngineActor:
                 raise
             except Exception as e:  # noqa: BLE001 - the plan's own affair: handed to it
                 error = e
+
+    def _opened(self, run: Any) -> None:
+        """A run of the RunEngine has begun in this plan."""
+        self._plan_of[str(run)] = self._plan
+        while len(self._plan_of) > KEPT:
+            del self._plan_of[next(iter(self._plan_of))]
 
     def _tripped(self) -> bool:
         return self.suspender is not None and self.suspender.tripped and self._engine.state == "running"

@@ -37,9 +37,12 @@ COMMANDS: dict[str, str] = {
     "recover": "insitu.cli.recover:recover",
     "hold": "insitu.cli.operator:hold",
     "release": "insitu.cli.operator:release",
+    "resume": "insitu.cli.operator:resume",
     "outbox": "insitu.cli.outbox:outbox",
+    "model": "insitu.cli.model:application",
+    "sim": "insitu.cli.sim:sim",
 }
-"""Command to the function that does it; `--help` lists them in this order."""
+"""Command to the function that does it, or that gives its sub-commands; `--help` lists them in this order."""
 
 HELP = """Stream processing next to the instrument: raw data safe, a decision per frame, proof afterwards.
 
@@ -72,7 +75,11 @@ def application() -> typer.Typer:
     app.callback()(_top)
     for name, place in COMMANDS.items():
         module, function = place.split(":")
-        app.command(name)(getattr(import_module(module), function))
+        command = getattr(import_module(module), function)
+        if function == "application":
+            app.add_typer(command(), name=name)
+        else:
+            app.command(name)(command)
     return app
 
 

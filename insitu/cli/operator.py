@@ -1,4 +1,4 @@
-"""`insitu hold` and `insitu release`: the operator always wins.
+"""`insitu hold`, `insitu release` and `insitu resume`: the operator always wins.
 
 An order is a JSON file renamed into the inbox of the run; the running process polls it and logs it as `operator`.
 """
@@ -17,7 +17,8 @@ from insitu.cli.say import answer
 from insitu.errors import UsageError
 
 Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it is written into the log of the run.")]
-WAIT_S = 2.0
+DONE = {"hold": "held", "release": "released", "resume": "resumed"}
+WAIT_S = 5.0
 """How long to wait until the run has logged the order."""
 
 
@@ -43,8 +44,19 @@ def release(
     return _order("release", run, reason, operator, data_root, as_json)
 
 
+def resume(
+    run: Run = "last",
+    reason: Reason = "",
+    operator: Operator = "",
+    data_root: DataRoot = DATA_ROOT,
+    as_json: AsJson = False,
+) -> int:
+    """Let a run go on that a rule has paused; the rule stays overruled until it has let go once."""
+    return _order("resume", run, reason, operator, data_root, as_json)
+
+
 def _order(
-    command: Literal["hold", "release"], run: str, reason: str, operator: str, data_root: Path, as_json: bool
+    command: Literal["hold", "release", "resume"], run: str, reason: str, operator: str, data_root: Path, as_json: bool
 ) -> int:
     from insitu.catalog import find_run
     from insitu.cli.status import state
@@ -67,13 +79,17 @@ def _order(
     }
     post(path, body)
     logged = _logged(path, body["time_ns"])
-    verb = "held" if command == "hold" else "released"
-    told = f"Run {uid} is {verb}." if logged else (
-        f"The order to {command} lies in the inbox of run {uid}, but the run has not logged it within {WAIT_S:g} s: "
-        "its process may be hanging. `insitu status` shows when it takes the order."
-    )  # fmt: skip
-    answer({"run_uid": uid, "path": str(path), "logged": logged, **body}, told, as_json=as_json)
-    return 0 if logged else 1
+    refused = "" if logged is None else str(logged.get("refused", ""))
+    if logged is None:
+        told = (
+            f"The order to {command} lies in the inbox of run {uid}, but the run has not logged it within {WAIT_S:g} "
+            "s: its process may be hanging. `insitu status` shows when it takes the order."
+        )
+    else:
+        told = f"Run {uid}: {refused}." if refused else f"Run {uid} is {DONE[command]}."
+    found = {"run_uid": uid, "path": str(path), "logged": logged is not None, **body}
+    answer(found | ({"refused": refused} if refused else {}), told, as_json=as_json)
+    return 1 if logged is None or refused else 0
 
 
 def post(path: Path, order: dict[str, Any]) -> Path:
@@ -88,14 +104,15 @@ def post(path: Path, order: dict[str, Any]) -> Path:
     return temporary.rename(inbox / name)
 
 
-def _logged(path: Path, time_ns: int) -> bool:
-    """Whether the run logs the order before the time is over."""
+def _logged(path: Path, time_ns: int) -> dict[str, Any] | None:
+    """The order as the run logs it; None where it does not before the time is over."""
     from insitu.store.runs import StoredRun
 
     end = time.monotonic() + WAIT_S
     while time.monotonic() < end:
         with StoredRun(path) as stored:
-            if any(entry.body.get("time_ns") == time_ns for entry in stored.entries("operator")):
-                return True
+            for entry in stored.entries("operator"):
+                if entry.body.get("time_ns") == time_ns:
+                    return entry.body
         time.sleep(0.05)
-    return False
+    return None

@@ -9,6 +9,7 @@ import typer
 
 from insitu.cli.live import watching
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Inputs, Operator, Recipe, Sets, Verbose, operator_name
+from insitu.cli.pvs import serving
 from insitu.cli.remarks import remarks
 from insitu.cli.say import answer, size, span, table, trouble
 
@@ -26,6 +27,9 @@ def run(
     sets: Sets = None,
     operator: Operator = "",
     continues: Annotated[str, typer.Option(metavar="RUN", help="The run that this one goes on from.")] = "",
+    pvs: Annotated[
+        str, typer.Option(metavar="PREFIX[=FEATURES]", help="Serve what it says as PVs, such as BL1:INSITU=peak1_*.")
+    ] = "",
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> int:
@@ -40,21 +44,35 @@ def run(
     from insitu.run import run as execute
 
     shown = verbose or not as_json
-    with remarks(shown=shown) as told, watching(shown=shown) as observer:
+    with remarks(shown=shown) as told, watching(shown=shown) as view, serving(setup, pvs, view) as served:
         summary = execute(
             setup,
             data_root=data_root,
             mode=mode,
             operator=operator_name(operator),
             continues=continues,
-            observer=observer,
+            observer=served.observer,
+            watch=served.watch,
         )
     body = summary.as_dict()
-    body["notes"] += told.notes()
+    body["notes"] += told.notes() + served.notes
     if summary.exit_code != 4:  # else its ledger is better left alone
         body["notes"] += unseen(summary.path)
+    if any(choice.role == "canary" for choice in setup.chosen.values()):
+        body["notes"] += canaries(summary.path)
     answer(body, ending(body), as_json=as_json)
     return summary.exit_code
+
+
+def canaries(path: str) -> list[str]:
+    """How the canaries of a run did; one that does not pass is rolled back."""
+    from pathlib import Path
+
+    from insitu.models.registry import Registry
+    from insitu.rollout.criteria import Criteria
+    from insitu.rollout.steps import after_run
+
+    return after_run(Registry(operator="insitu run"), Path(path), Criteria())
 
 
 def unseen(path: str) -> list[str]:

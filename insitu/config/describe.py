@@ -27,6 +27,7 @@ def describe(setup: Setup) -> dict[str, Any]:
             source: {key: {"unit": o.unit, "array": o.array, "rtol": o.rtol, "atol": o.atol} for key, o in keys.items()}
             for source, keys in setup.outputs.items()
         },
+        "bundles": {entry: dict(body) for entry, body in setup.bundles.items()},
         "references": recipe.get("references", []),
         "budget": recipe["budget"],
         "acquire": recipe["acquire"],
@@ -86,6 +87,9 @@ def _lines(d: Mapping[str, Any]) -> Iterator[str]:
             yield f"  may set     {signal}: {_values(limit)}"
     for kind in KINDS:
         yield from _stages(kind, d[kind])
+    for entry, b in d["bundles"].items():
+        signed = "signed" if b["signed_by"] else "NOT SIGNED"
+        yield f"bundle      {entry}: {b['name']} {b['version']} (serial {b['serial']}), {b['digest'][:19]}, {signed}"
     yield ""
     yield "outputs"
     for source, keys in d["outputs"].items():

@@ -19,7 +19,7 @@ from insitu.errors import ConfigError
 from insitu.types import KEY
 from insitu.units import did_you_mean
 
-INJECTED = ("detector", "units", "name")
+INJECTED = ("detector", "units", "name", "stored")
 """Parameters that are not keys of the recipe: config hands them over."""
 
 REGISTRIES = {

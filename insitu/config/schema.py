@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from insitu.config.convert import convert, to_toml, words
 from insitu.config.document import At, Problems
-from insitu.errors import ConfigError, InsituError
+from insitu.errors import ConfigError, InsituError, ModelError
 from insitu.units import did_you_mean
 
 REQUIRED = inspect.Parameter.empty
@@ -144,6 +144,8 @@ def construct(factory: Callable[..., Any], values: Mapping[str, Any], at: At) ->
     except ConfigError as error:
         for problem in error.problems:
             problems.add(at.adopt(problem))
+    except ModelError:
+        raise  # refused: exit 6, and nothing about the recipe
     except ValueError as error:
         problems.add(at.wrong(f"{_name(factory)} refuses this: {error}"))
     except InsituError:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from insitu.sinks.policy import Policy
 from insitu.types import Detector, Feature, Output, Reader
 
 if TYPE_CHECKING:
+    from insitu.models.registry import Choice
     from insitu.pipeline import Pipeline
 
 
@@ -71,7 +72,8 @@ class Setup:
     `load_stored` makes the same pipeline of them. `pipeline()` gives a fresh one each time, because models remember.
     `outputs`: {source: {feature key: Output}}. `files`: {name in the run's `files/`: where it is now}, what the recipe
     names. `metadata`: texts about the run, by name. `models`: their names. `pseudonym_key`: the file with the key.
-    `simulated`: no real instrument is behind any of this.
+    `simulated`: no real instrument is behind any of this. `bundles`: {entry: what is recorded of its network's bundle}.
+    `chosen`: {name: what the registry gave}. `remarks`: what a person has to know before the run.
     """
 
     title: str
@@ -92,3 +94,6 @@ class Setup:
     models: tuple[str, ...] = ()
     pseudonym_key: Path | None = None
     simulated: bool = False
+    bundles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    chosen: Mapping[str, Choice] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

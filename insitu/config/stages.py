@@ -29,12 +29,16 @@ class Plan:
     units: Mapping[str, str]
     detectors: Mapping[str, Detector]
 
+    def uses(self, key: str) -> bool:
+        """Whether an entry has this key."""
+        return any(key in entry.values for found in self.entries.values() for entry in found)
+
     def __call__(self) -> Pipeline:
         from insitu.pipeline import Pipeline
 
         return Pipeline(
             prepares=[
-                self._stage(e, e.make(name=e.name, detector=detector_of(e, self.detectors)))
+                self._stage(e, e.make(name=e.name, detector=detector_of(e, self.detectors), stored=stored(e)))
                 for e in self.entries["prepare"]
             ],
             extractors=[self._stage(e, make_extractor(e, self.detectors)) for e in self.entries["features"]],
@@ -61,13 +65,19 @@ def detector_of(entry: Entry, detectors: Mapping[str, Detector]) -> Detector | N
 
 def make_extractor(entry: Entry, detectors: Mapping[str, Detector]) -> Any:
     """The extractor; its keys have the prefix that the recipe gives, or the factory's own."""
-    detector = detector_of(entry, detectors)
-    return entry.make(name=entry.own_name, detector=detector) if entry.own_name else entry.make(detector=detector)
+    told = {"detector": detector_of(entry, detectors), "stored": stored(entry)}
+    return entry.make(name=entry.own_name, **told) if entry.own_name else entry.make(**told)
 
 
 def make_judge(entry: Entry, units: Mapping[str, str]) -> Any:
     """The model or rule, told the unit of every feature."""
-    return entry.make(name=entry.name, units=units)
+    return entry.make(name=entry.name, units=units, stored=stored(entry))
+
+
+def stored(entry: Entry) -> bool:
+    """Whether the entry is one of a stored run: its files are the run's own, and the run's log vouches for them."""
+    folder = entry.at.document.folder
+    return folder is not None and all((folder / name).is_file() for name in ("detectors.toml", "ledger.db"))
 
 
 def read_entries(tables: Mapping[str, Any], at: At, files: Files, problems: Problems) -> dict[str, tuple[Entry, ...]]:

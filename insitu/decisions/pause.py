@@ -15,8 +15,9 @@ class PauseOn:
 
     Said on every frame of every source, so that a refused PAUSE is offered again. Needs frames to end: where the
     pause stops them, only the operator can resume. Each source is counted apart; the pause lasts until all are
-    clean. `unknown` says what a verdict "unknown" does: "ignore" (default) leaves both counts as they are, "count"
-    is as bad as a label in `on`, "reset" is as good as "normal".
+    clean. A clean frame of another plan (`source_run_uid`) ends it at once: that plan was never paused. `unknown` says
+    what a verdict "unknown" does: "ignore" (default) leaves both counts as they are, "count" is as bad as a label in
+    `on`, "reset" is as good as "normal".
     `valid_s`: how long after arrival the PAUSE may still be carried out.
 
     >>> rule = PauseOn(model="beam", resume_after=2)
@@ -43,6 +44,7 @@ class PauseOn:
         self._new = lambda: Streak(on=on, count=count, clear_after=resume_after, unknown=unknown)
         self._streaks: dict[str, Streak] = {}
         self._why: dict[str, str] = {}
+        self._plan: dict[str, str] = {}  # that of the last bad frame
         self._new()
 
     def __call__(self, measurement: Measurement, verdicts: Mapping[str, Verdict]) -> Decision | None:
@@ -53,8 +55,10 @@ class PauseOn:
         streak = self._streaks.get(source)
         if streak is None:
             streak = self._streaks[source] = self._new()
-        streak.see(measurement.n, verdict.label)
+        anew = self._plan.get(source) != measurement.source_run_uid
+        streak.see(measurement.n, verdict.label, anew=anew)
         if streak.tripped and streak.hit:
+            self._plan[source] = measurement.source_run_uid
             self._why[source] = because(self.model, verdict, streak)
         if streak.cleared:
             del self._why[source]

@@ -48,8 +48,8 @@ class Streak:
         self.labels: dict[str, None] = {}
         """The labels of these hits, in order of appearance."""
 
-    def see(self, n: int, label: str) -> None:
-        """The label of frame `n`."""
+    def see(self, n: int, label: str, *, anew: bool = False) -> None:
+        """The label of frame `n`. `anew`: one that is not in `on` clears at once."""
         self.hit, self.cleared = label in self.on, False
         if label == "unknown" and not self.hit and self.unknown == "ignore":
             return
@@ -59,7 +59,7 @@ class Streak:
             if self.hit:
                 self.hits, self.last = self.hits + 1, n
                 self.labels[label] = None
-            elif self.clean >= self.clear_after:
+            elif anew or self.clean >= self.clear_after:
                 self.tripped, self.cleared = False, True
                 self._recent.clear()
         elif self.hit:

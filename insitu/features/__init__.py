@@ -10,6 +10,7 @@ FEATURES = {
     "image.pixels": "insitu.features.image:Pixels",
     "layers": "insitu.features.layers:Layers",
     "loop": "insitu.features.loop:Loop",
+    "onnx": "insitu.inference.onnx:Onnx",
     "particles": "insitu.features.particles:Particles",
     "permeability": "insitu.features.permeability:CorePermeability",
     "prepared": "insitu.features.prepared:Prepared",

@@ -2,6 +2,7 @@
 
 PREPARES = {
     "absorption": "insitu.prepare.absorption:Absorption",
+    "axis": "insitu.prepare.evenly:Evenly",
     "azimuthal": "insitu.prepare.azimuthal:Azimuthal",
     "baseline": "insitu.prepare.baseline:Baseline",
     "normalise": "insitu.prepare.normalise:Normalise",

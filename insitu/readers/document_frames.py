@@ -7,53 +7,33 @@ may repeat after a suspension. Numbers of the same event, and the newest ones of
 
 from __future__ import annotations
 
-from collections import deque
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import orjson
 
 from insitu.readers.assemble import Assembler, Layout, Point
+from insitu.readers.document_arrays import Arrays
+from insitu.readers.document_items import Document, External, Item, Stream
 from insitu.readers.document_values import burst, nanoseconds, numbers, unit_of
 from insitu.readers.spectrum import clean
+from insitu.readers.static_axes import StaticAxes
 from insitu.types import Arrival, Feature, Invalid
 
-Document = Mapping[str, Any]
+log = logging.getLogger(__name__)
 MOST_LABEL = 400
 NO_FRAME = np.empty(0)
-
-
-class External(NamedTuple):
-    """A frame whose data lie elsewhere: rows `first` up to `last` of what `resource` points at; `head` is the rest."""
-
-    resource: Document
-    first: int
-    last: int
-    head: Arrival
-
-
-Item = Arrival | Invalid | External
-
-
-@dataclass(slots=True)
-class _Stream:
-    """A descriptor with what the events of its stream tell."""
-
-    descriptor: Document
-    start: Document
-    waiting: deque[External] = field(default_factory=deque)  # rows whose event has still to come
-
-    @property
-    def keys(self) -> Mapping[str, Document]:
-        return self.descriptor["data_keys"]
+MISSED = "insitu_missed"
+"""No document of bluesky: tells of events that did not come, {"frames": {descriptor: how many}}."""
 
 
 class Frames:
     """The frames of one source. `data`: the data key of an array; `layout`: of a scan that is assembled (one of both).
-    `labels`: keys of the start document. `dims`, `unit`: of the array, where the
-    detector file says and the documents do not."""
+    `labels`: keys of the start document. `dims`, `unit`, `axes`: of the array, where the detector file says and the
+    documents do not."""
 
     def __init__(
         self,
@@ -65,12 +45,14 @@ class Frames:
         labels: tuple[str, ...],
         dims: tuple[str, ...],
         unit: str,
+        axes: StaticAxes,
     ) -> None:
-        self.unit = unit
-        self.source, self.stream, self.data, self.labels, self.dims = source, stream, data, labels, dims
+        self.unit, self._arrays = unit, Arrays(dims, axes)
+        self._foreign: set[str] = set()
+        self.source, self.stream, self.data, self.labels = source, stream, data, labels
         self._scan = Assembler(layout, source) if layout else None
         self._starts: dict[str, Document] = {}
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, Stream] = {}
         self._resources: dict[str, Document] = {}
         self._datums: dict[str, Document] = {}
         self._other: dict[str, Feature] = {}
@@ -79,7 +61,7 @@ class Frames:
         self._take: dict[str, Callable[[Document], Iterator[Item]]] = {
             "start": self._start, "descriptor": self._descriptor, "event": self._event, "event_page": self._event_page,
             "stream_resource": self._resource, "resource": self._resource, "stream_datum": self._stream_datum,
-            "datum": self._datum, "datum_page": self._datum_page, "stop": self._stop,
+            "datum": self._datum, "datum_page": self._datum_page, "stop": self._stop, MISSED: self._missed,
         }  # fmt: skip
 
     def __call__(self, name: str, document: Document) -> Iterator[Item]:
@@ -125,14 +107,21 @@ class Frames:
         if start is None:
             yield self.invalid("descriptor", document, "its start document has not come")
             return
-        self._streams[document["uid"]] = _Stream(document, start)
+        self._streams[document["uid"]] = stream = Stream(document, start)
         if document.get("name", "primary") != self.stream:
             return
         wanted = [self.data] if self._scan is None else [self._scan.layout.axis, *self._scan.layout.channels]
         missing = [key for key in wanted if key not in document["data_keys"]]
+        stream.ours = not missing
         if missing:
-            there = ", ".join(sorted(document["data_keys"])) or "none"
-            yield self.invalid("descriptor", document, f"it has no data key {missing[0]!r}: there are {there}")
+            self._tell(missing[0], ", ".join(sorted(document["data_keys"])) or "none")
+
+    def _tell(self, missing: str, there: str) -> None:
+        """A plan that does not use this detector is no fault; a data key that is misspelt is. Said once."""
+        if there not in self._foreign:
+            self._foreign.add(there)
+            what = f"a plan whose stream {self.stream} has no data key {missing!r} gives no frames of {self.source}"
+            log.warning("%s: there are %s", what, there)
 
     def _event_page(self, document: Document) -> Iterator[Item]:
         import event_model
@@ -146,7 +135,7 @@ class Frames:
         if stream is None:
             yield self.invalid("event", event, "its descriptor has not come")
             return
-        if stream.descriptor.get("name", "primary") != self.stream:
+        if not stream.ours:
             self._other |= numbers(event, stream.keys)
             return
         if self._scan is not None:
@@ -156,7 +145,7 @@ class Frames:
         else:
             yield from self._with_event(event, stream)
 
-    def _point(self, event: Document, stream: _Stream) -> Iterator[Item]:
+    def _point(self, event: Document, stream: Stream) -> Iterator[Item]:
         scan = self._scan
         assert scan is not None
         layout, data = scan.layout, event["data"]
@@ -187,7 +176,7 @@ class Frames:
             if frame is not None:
                 yield frame
 
-    def _array(self, event: Document, stream: _Stream) -> Iterator[Item]:
+    def _array(self, event: Document, stream: Stream) -> Iterator[Item]:
         value, head = event["data"][self.data], self._head(event, stream)
         if isinstance(value, str):
             datum = self._datums.pop(value, None)
@@ -203,27 +192,19 @@ class Frames:
         array = np.asarray(value) if isinstance(value, np.ndarray) or not dtype else np.asarray(value, np.dtype(dtype))
         yield from self.frames(array, self._numbered(head, burst(array.shape)))
 
-    def frames(self, array: np.ndarray, head: Arrival) -> Iterator[Arrival]:
+    def frames(self, array: np.ndarray, head: Arrival) -> Iterator[Arrival | Invalid]:
         """The frames of one event: an array `(frames, y, x)` holds as many as it has rows. `head` has the number of
         the first."""
-        parts = array if array.ndim == 3 else array[np.newaxis]
-        first = head.source_seq or 0
-        for k, part in enumerate(parts):
-            own = np.array(part)
-            own.flags.writeable = False
-            yield replace(head, data=own, dims=self._dims(own.ndim), source_seq=first + k)
+        for frame, why in self._arrays(array, head):
+            document = {"shape": list(frame.data.shape)}
+            yield self.invalid("event", document, why, frame.source_seq) if why else frame
 
     def _numbered(self, head: Arrival, frames: int) -> Arrival:
         head = replace(head, source_seq=self.number)
         self.number += frames
         return head
 
-    def _dims(self, ndim: int) -> tuple[str, ...]:
-        if len(self.dims) == ndim:
-            return self.dims
-        return {0: (), 1: ("x",), 2: ("y", "x")}.get(ndim, tuple(f"d{k}" for k in range(ndim)))
-
-    def _head(self, event: Document, stream: _Stream) -> Arrival:
+    def _head(self, event: Document, stream: Stream) -> Arrival:
         """All of a frame but its data."""
         key = stream.keys.get(self.data, {})
         stamps = event.get("timestamps", {})
@@ -278,12 +259,20 @@ class Frames:
             else:
                 yield item
 
-    def _with_event(self, event: Document, stream: _Stream) -> Iterator[Item]:
+    def _with_event(self, event: Document, stream: Stream) -> Iterator[Item]:
         """The event of a row that was pointed at: its time and its numbers are the frame's."""
         if not stream.waiting:
             return  # an event without a frame of ours
         item = stream.waiting.popleft()
         yield item._replace(head=replace(self._head(event, stream), source_seq=item.head.source_seq))
+
+    def _missed(self, document: Document) -> Iterator[Item]:
+        """The numbers of frames that did not come are left out."""
+        for uid, events in document["frames"].items():
+            stream = self._streams.get(uid)
+            if self._scan is None and stream is not None and stream.descriptor.get("name", "primary") == self.stream:
+                self.number += events * burst(stream.keys.get(self.data, {}).get("shape", ()))
+        yield from ()
 
     def _stop(self, document: Document) -> Iterator[Item]:
         uid = document["run_start"]

@@ -23,7 +23,8 @@ from insitu.errors import ConfigError, FormatError, SourceError, UnitError
 from insitu.readers.assemble import layout_of
 from insitu.readers.document_assets import Asset, NotYetError, open_asset
 from insitu.readers.document_frames import Document, External, Frames, Item
-from insitu.types import Arrival, Detector, Invalid
+from insitu.readers.static_axes import StaticAxes
+from insitu.types import Arrival, Detector, Feature, Invalid
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.05
@@ -37,7 +38,8 @@ class Documents:
     the name of the stream. `data`: the data key of an array or of an area detector's frames; with `[assemble]` of the
     detector file, a frame is a whole scan instead. `labels`: keys of the start document that become labels. `runs`:
     ends after so many runs of the RunEngine (default: when it is closed). `wait`: how long for frames that a document
-    points at and that are not in their file yet. `queue`: how many documents may wait.
+    points at and that are not in their file yet. `queue`: how many documents may wait. `axes`: of an
+    array, by its dims.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Documents:
         runs: int | None = None,
         wait: Annotated[float, "s"] = 10.0,
         queue: int = 100_000,
+        axes: dict[str, dict[str, Feature] | tuple[Path, str]] | None = None,
         assemble: dict[str, Any] | None = None,
         detector: Detector | None = None,
     ) -> None:
@@ -77,6 +80,7 @@ class Documents:
             labels=self.labels,
             dims=detector.dims if detector else (),
             unit=detector.unit if detector else "",
+            axes=StaticAxes(axes, detector.dims if detector else ()),
         )
         self._queue: Any = _queue(queue)
         self._closed = False
@@ -95,6 +99,10 @@ class Documents:
         with self._queue.mutex:
             names = {name for name, _ in (*self._hand, *self._queue.queue)}
         return bool(names & {"event", "event_page", "stream_datum"})
+
+    def waiting(self) -> int:
+        """How many documents were fed and not taken yet."""
+        return self._queue.qsize()
 
     def left(self) -> list[tuple[str, Document]]:
         """What was fed and never became a frame, because the run had ended: for the reader of the next one."""

@@ -245,14 +245,14 @@ def kind_of(value: Any) -> str:
 
 
 def _attributes(value: Any, context: dict[str, Feature], labels: dict[str, str]) -> None:
-    """Numbers into the context, texts into the labels."""
+    """Numbers into the context, texts into the labels. An attribute has no unit: it takes that of a PV of this name."""
     for attribute in field(value, "attribute") or ():
         name, told = clean(str(field(attribute, "name") or "")), field(attribute, "value")
         if not name:
             continue
         if not isinstance(told, (str, int, float, np.generic)) and field(told, "value") is not None:
             told = field(told, "value")
-        feature = number(told)
+        feature = number(told, context[name].unit if name in context else "")
         if feature is not None:
             context[name] = feature
         elif isinstance(told, str) and told:

@@ -44,6 +44,7 @@ def reanalyse(
             body |= {"derived_head": source.head()} if source.sealed else {}
             body["simulated"] = source.open_body().get("simulated", False)
             documents, notes = derived_outbox(setup, body, source)
+            notes = [*setup.remarks, *notes]
             writer = RunWriter(folder, body, {}, disk, documents)
             last = began = time.monotonic()
             references = reference_fold(setup)

@@ -212,6 +212,10 @@ def _frames(run: StoredRun, report: Report, told: Progress) -> None:
 def _records(run: StoredRun, report: Report, told: Progress) -> None:
     setup = load_stored(run.path)
     report.environment = _changed(run.path)
+    for entry, body in run.open_body().get("bundles", {}).items():
+        if setup.bundles.get(entry, {}).get("digest") != body["digest"]:
+            report.add(f"recipe.toml: {entry}", f"its bundle is not {body['digest'][:19]}, as the log says")
+            return
     outputs = {source: dict(promised) for source, promised in setup.outputs.items()}
     try:
         for stored, derived in _pairs(run, setup):

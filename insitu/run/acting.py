@@ -30,17 +30,19 @@ def _adapt(name: str, adapt: Adapt, params: Mapping[str, Feature]) -> None:
 
 class Actor(Protocol):
     """Who carries out what a run in mode `act` decides, besides the run itself: a RunEngine, a PV. Called by the
-    analysis thread; must come back at once. `ActionRefusedError` says that, and why, it was not done."""
+    analysis thread; must come back at once. `ActionRefusedError` says that, and why, it was not done. `run`: the
+    `source_run_uid` of the frame that the decision is about ("": of none); where another plan runs by now, it is
+    refused."""
 
     name: str
 
-    def pause(self, reason: str, /) -> None: ...
+    def pause(self, reason: str, run: str = "", /) -> None: ...
 
-    def resume(self, reason: str, /) -> None: ...
+    def resume(self, reason: str, run: str = "", /) -> None: ...
 
-    def finish(self, reason: str, /) -> None: ...
+    def finish(self, reason: str, run: str = "", /) -> None: ...
 
-    def halt(self, reason: str, /) -> None: ...
+    def halt(self, reason: str, run: str = "", /) -> None: ...
 
 
 class _Offer(NamedTuple):
@@ -65,6 +67,8 @@ class Acting:
     ) -> None:
         self.mode, self.state, self.held = mode, "running", False
         self._overruled = False
+        self._paused_in = ""
+        """The `source_run_uid` of the frame for which the pause was asked: in another plan it is asked again."""
         self.last: dict[str, Any] | None = None
         self._guard, self._shared, self._after_commit, self._adapters = guard, shared, after_commit, adapters
         self._safe_state, self._actors = dict(safe_state), tuple(actors)
@@ -134,11 +138,12 @@ class Acting:
             self.state = "running"
             over = Decision(action=Action.CONTINUE, reason="no rule asks for the pause any more")
             resumed = next((d for d in offer.record.spoke if d.action is Action.CONTINUE and d.reason), over)
-            to = self._ask("resume", resumed.reason, m.n)
+            to = self._ask("resume", resumed.reason, m.n, m.source_run_uid)
             self._log(offer, resumed, to=to, acknowledged=True, why="")
         if decision.action is Action.CONTINUE:
             return
-        if decision.action is Action.PAUSE and (self.state == "paused" or self._overruled):
+        paused = self.state == "paused" and self._paused_in == m.source_run_uid
+        if decision.action is Action.PAUSE and (paused or self._overruled):
             return  # already so, or the operator knows better; said once
         began = time.monotonic_ns()
         refusal = self._guard.refusal(
@@ -147,7 +152,7 @@ class Acting:
         to = "run"
         if refusal is None:
             try:
-                to = self._carry_out(decision, m.n)
+                to = self._carry_out(decision, m.n, m.source_run_uid)
             except ActionRefusedError as e:
                 refusal = str(e)
             else:
@@ -155,19 +160,19 @@ class Acting:
                 self._shared.latency["act"].add((time.monotonic_ns() - began) / 1e9)
         self._log(offer, decision, to=to, acknowledged=refusal is None, why=refusal or "")
 
-    def _carry_out(self, decision: Decision, n: int) -> str:
-        """Carry it out; who did."""
+    def _carry_out(self, decision: Decision, n: int, plan: str) -> str:
+        """Carry it out; who did. `plan`: the `source_run_uid` of the frame."""
         reason, to = f"{decision.rule}: {decision.reason} (frame n = {n})", "run"
         if decision.action is Action.HALT:
-            to = self._ask("halt", reason, n)
+            to = self._ask("halt", reason, n, plan)
             self._make_safe(n)
             self._shared.stop("halted", reason)
         elif decision.action is Action.FINISH:
-            to = self._ask("finish", reason, n)
+            to = self._ask("finish", reason, n, plan)
             self._shared.stop("finished", reason)
         elif decision.action is Action.PAUSE:
-            self.state = "paused"
-            to = self._ask("pause", reason, n)
+            self.state, self._paused_in = "paused", plan
+            to = self._ask("pause", reason, n, plan)
         else:
             able = dict(self._adapters)
             if not able:
@@ -179,12 +184,14 @@ class Acting:
             return ", ".join(sorted(able))
         return to
 
-    def _ask(self, what: Literal["pause", "resume", "finish", "halt"], reason: str, n: int | None) -> str:
+    def _ask(
+        self, what: Literal["pause", "resume", "finish", "halt"], reason: str, n: int | None, plan: str = ""
+    ) -> str:
         """Ask all actors; who did it. One that refuses or fails is logged, and keeps nobody else from it."""
         done = ["run"]
         for actor in self._actors:
             try:
-                getattr(actor, what)(reason)
+                getattr(actor, what)(reason, plan)
                 done.append(actor.name)
             except Exception as e:  # noqa: BLE001 - the boundary: what acts outside must not end the analysis
                 why = str(e) if isinstance(e, ActionRefusedError) else f"{type(e).__name__}: {e}"

@@ -33,6 +33,7 @@ from insitu.store.writer import RunWriter
 from insitu.types import Detector, Reader
 
 TICK_S = 0.2
+NOT_PAUSED = "it is not paused"
 ENCODERS = 2
 PATIENCE_S = 5.0
 """How long a reader may take to notice that the run stops (it promised 0.2 s), and the analysis beyond the drain."""
@@ -80,6 +81,7 @@ class Engine:
         self.lock = Lock(self.folder)
         try:
             self.shared = Shared(Credit(int(setup.budget.in_flight_bytes)))
+            self.shared.notes.extend(setup.remarks)
             digests = folders.write_settings(setup, self.folder, disk)
             body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
             specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
@@ -161,9 +163,11 @@ class Engine:
 
     def _orders(self) -> None:
         for message, refused in self.inbox.messages():
-            body = {k: v for k, v in message.items() if k != "n"} | ({"refused": refused} if refused else {})
             if message["command"] in ("hold", "release"):
                 self.acting.hold(message["command"] == "hold")
+            elif message["command"] == "resume" and not self.acting.resume():
+                refused = NOT_PAUSED
+            body = {k: v for k, v in message.items() if k != "n"} | ({"refused": refused} if refused else {})
             self.shared.log("operator", body, about(message))
 
     def _stop(self, view: View) -> None:

@@ -89,6 +89,8 @@ def open_body(setup: Setup, uid: str, digests: Mapping[str, Any], **more: Any) -
         "sources": [s.detector.source for s in setup.sources],
         "simulated": setup.simulated,
         **({"metadata": dict(setup.metadata)} if setup.metadata else {}),
+        **({"bundles": {name: dict(body) for name, body in setup.bundles.items()}} if setup.bundles else {}),
+        **({"latency_s": setup.budget.latency_s} if setup.bundles else {}),
         "started_ns": time.time_ns(),
         "host": os.uname().nodename,
         **digests,

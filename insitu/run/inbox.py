@@ -13,7 +13,7 @@ import orjson
 
 from insitu.store.canonical import text
 
-COMMANDS = ("hold", "release", "label")
+COMMANDS = ("hold", "release", "resume", "label")
 LARGEST = 64 * 1024
 
 

@@ -5,7 +5,7 @@ holds up or ends a run. Values go to it through a thread that always sends the n
 
 PVs, behind the prefix: `decision`, `rule`, `reason`, `frame`, `state`, `backlog`, `heartbeat` (changes while we live;
 INVALID when we stop), `suspend`, `held`; `<model>_label`, `<model>_score`; chosen features and `<feature>_sigma`; and
-two to write to, `hold` and `release`.
+three to write to, `hold`, `release` and `resume`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DECISIONS = {Action.PAUSE: MINOR, Action.HALT: MAJOR}
 STATES = {"held": MINOR, "paused": MINOR, "failed": MAJOR}
 TEXTS = ("decision", "rule", "reason", "state")
 COUNTS = ("frame", "backlog", "heartbeat", "suspend", "held")
-ORDERS = ("hold", "release")
+ORDERS = ("hold", "release", "resume")
 _SEND_EVERY, _LOOK = 0.02, 0.2
 SILENT_S = 5.0
 """When the IOC has heard nothing for so long, it makes the heartbeat INVALID."""
@@ -51,14 +51,16 @@ class Live(Protocol):
 
     def hold(self, held: bool, /) -> None: ...
 
+    def resume(self) -> None: ...
+
 
 class PvServer:
     """PVs of one pipeline.
 
     `prefix`: of the records, such as "BL1:INSITU" (a colon is put between). `models`: names. `features`: {key: unit}.
-    `record` is told every record, `status` how the run does; `follow` does that for a `LiveRun`, and gives it the
-    operator's orders. `problem` says why there are no PVs any more, where that is so. `UsageError` for names that no
-    record can have, `MissingExtraError` without softioc.
+    `record` is told every record, `status` how the run does; `obey` is given the operator's orders (`ORDERS`); `follow`
+    does both for a `LiveRun`. `problem` says why there are no PVs any more, where that is so. `UsageError` for names
+    that no record can have, `MissingExtraError` without softioc.
     """
 
     def __init__(
@@ -67,10 +69,10 @@ class PvServer:
         *,
         models: Sequence[str] = (),
         features: Mapping[str, str] | None = None,
-        hold: Callable[[bool], None] | None = None,
+        obey: Callable[[str], None] | None = None,
     ) -> None:
         self.prefix, self.problem = prefix, ""
-        self._hold = hold
+        self._obey = obey
         self._features = dict(features or {})
         columns = [(f"{model}_score", "") for model in models]
         for key, unit in self._features.items():
@@ -148,9 +150,17 @@ class PvServer:
         """The state alone."""
         self._tell({"state": (state, STATES.get(state, NONE))})
 
+    def obey(self, order: Callable[[str], None]) -> None:
+        """Who is given the orders from now on."""
+        self._obey = order
+
     def follow(self, live: Live) -> None:
         """Tell how a run does until it has ended, from a thread of its own; give it the operator's orders."""
-        self._hold = live.hold
+
+        def obey(order: str) -> None:
+            live.resume() if order == "resume" else live.hold(order == "hold")
+
+        self._obey = obey
 
         def look() -> None:
             while live.alive and not self._closing.wait(_LOOK):
@@ -229,11 +239,11 @@ class PvServer:
         self._fail("the soft IOC has ended")
 
     def _order(self, order: str) -> None:
-        if self._hold is None:
+        if self._obey is None:
             log.warning("PV %s:%s was written, and there is no run to %s", self.prefix, order, order)
             return
         try:
-            self._hold(order == "hold")
+            self._obey(order)
         except Exception as e:  # noqa: BLE001 - the boundary: told, and the next order is listened to
             log.warning("PV %s:%s was written and could not be obeyed: %s", self.prefix, order, e)
 

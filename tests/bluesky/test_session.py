@@ -14,7 +14,7 @@ from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynSignal
 
 from insitu.bluesky import Session
-from insitu.errors import ConfigError
+from insitu.errors import ConfigError, StorageError
 from insitu.replay import verify
 from insitu.store.runs import StoredRun
 from tests.sessions import run_engine
@@ -47,13 +47,13 @@ def engine() -> Iterator[RunEngine]:
         yield engine
 
 
-def session(engine: RunEngine, root: Path, *rules: dict[str, Any], **more: Any) -> Session:
-    recipe = {
+def session(engine: RunEngine, root: Path, *rules: dict[str, Any], recipe: Any = None, **more: Any) -> Session:
+    found = {
         "format": 1, "title": "a session", "detectors": ["bench"], "features": [{"use": "totals"}],
         "models": [BEAM], "rules": list(rules),
-    }  # fmt: skip
+    } | (recipe or {})  # fmt: skip
     bench = {"format": 1, "source": "cam", "reader": {"use": "documents", "data": "camera"}}
-    return Session(engine, recipe, data_root=root, detectors={"bench": bench}, **more)
+    return Session(engine, found, data_root=root, detectors={"bench": bench}, **more)
 
 
 def counted(camera: Camera, frames: int, *, lost: range = range(0), pause_s: float = 0.02, checkpoints: bool = True):
@@ -129,8 +129,7 @@ def test_a_pause_suspends_the_plan_and_clean_frames_let_it_go_on(engine, tmp_pat
     rule = {"use": "pause_on", "name": "no_beam", "model": "beam", "count": 2, "resume_after": 2}
     with session(engine, tmp_path, rule, mode="act") as insitu:
         insitu.device.suspend.subscribe(lambda value, **_: told.append((value, time.monotonic())), run=False)
-        feed = next(iter(insitu.run.readers.values())).feed  # type: ignore[attr-defined]
-        free = threading.Thread(target=free_running, args=(feed, [100.0] * 5 + [0.0] * 5 + [100.0] * 10))
+        free = threading.Thread(target=free_running, args=(insitu.feed, [100.0] * 5 + [0.0] * 5 + [100.0] * 10))
         begun, steps = threading.Event(), []
 
         @bpp.run_decorator()
@@ -232,22 +231,18 @@ def test_an_operators_hold_wins_and_is_logged(engine, tmp_path):
     assert all("held by the operator" in a["refused"] for a in entries(path, "action"))
 
 
-def test_a_disk_that_fails_ends_the_recording_and_not_the_plan(engine, tmp_path, monkeypatch):
-    from insitu.store.files import Disk
-
-    camera, documents = Camera(), []
+def test_a_disk_that_fails_ends_the_recording_and_not_the_plan(engine, tmp_path):
+    camera, documents, full = Camera(), [], tmp_path / "full"
     engine.subscribe(lambda name, document: documents.append(name))
-    with session(engine, tmp_path) as insitu:
+    recipe = {"features": [{"use": "tests.bluesky.roles:Disk", "full": str(full)}], "models": []}
+    with session(engine, tmp_path, recipe=recipe) as insitu:
         engine(counted(camera, 2))
-
-        def full(*_: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(Disk, "sync", full)
+        full.touch()
         engine(counted(camera, 20))
     assert documents.count("event") == 22
     assert documents.count("stop") == 2
     assert insitu.summaries[-1].ended == "failed"
+    assert isinstance(insitu.summaries[-1].error, StorageError)
     assert insitu.device.state.get() in ("failed", "idle")
 
 

@@ -10,9 +10,8 @@ from bluesky import RunEngine, plan_stubs, preprocessors
 from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynAxis
 
+from insitu.bluesky.outlet import Outlet
 from insitu.errors import ActionRefusedError
-from insitu.readers.documents import Documents
-from insitu.types import Measurement, Verdict
 from tests.bluesky.camera import HALT, PAUSE, Camera, Heard, entries, pictures, session, stored
 from tests.sessions import run_engine
 
@@ -49,16 +48,6 @@ def suspended_for(insitu, at: int, seconds: float = 0.15):
     return before
 
 
-class Hangs:
-    """A model that does not come back until it may."""
-
-    may = threading.Event()
-
-    def __call__(self, measurement: Measurement) -> Verdict:
-        Hangs.may.wait(WAIT_S)
-        return Verdict(label="normal")
-
-
 def test_an_exception_in_our_callback_does_not_kill_the_scan(engine, tmp_path, monkeypatch):
     camera, heard = Camera(), Heard(engine)
     with session(engine, tmp_path) as insitu:
@@ -66,27 +55,25 @@ def test_an_exception_in_our_callback_does_not_kill_the_scan(engine, tmp_path, m
         def broken(*_: object) -> None:
             raise RuntimeError("planted")
 
-        monkeypatch.setattr(Documents, "feed", broken)
+        monkeypatch.setattr(Outlet, "put", broken)
         engine(pictures(camera, 5, pause_s=0.0))
     assert (len(heard["event"]), heard["stop"][0]["exit_status"], insitu.dropped) == (5, "success", 8)
 
 
 def test_a_full_queue_and_a_model_that_hangs_do_not_hold_up_the_scan_and_losses_are_counted(engine, tmp_path):
-    camera, heard = Camera(), Heard(engine)
-    Hangs.may.clear()
-    model = {"models": [{"name": "hangs", "use": f"{__name__}:Hangs"}]}
+    camera, heard, may = Camera(), Heard(engine), tmp_path / "may"
+    model = {"models": [{"name": "hangs", "use": "tests.bluesky.roles:Hangs", "until": str(may)}]}
     try:
         with session(engine, tmp_path, recipe=model, reader={"queue": 1}) as insitu:
             for _ in range(3):
                 engine(pictures(camera, 20, pause_s=0.0))
-            Hangs.may.set()
+            may.touch()
     finally:
-        Hangs.may.set()
+        may.touch()
     assert [d["exit_status"] for d in heard["stop"]] == ["success"] * 3
-    frames, reader = insitu.summaries[0].frames, getattr(insitu.run.readers["cam"], "reader", insitu.run.readers["cam"])
-    assert isinstance(reader, Documents)
-    assert reader.dropped > 0
-    assert frames["stored"] + frames["invalid"] + reader.dropped >= len(heard["event"])
+    frames = insitu.summaries[0].frames
+    assert insitu.dropped > 0
+    assert frames["stored"] + frames["invalid"] + insitu.dropped >= len(heard["event"])
     assert frames["stored"] < len(heard["event"])
 
 

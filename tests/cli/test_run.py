@@ -212,6 +212,8 @@ def test_an_operator_holds_and_releases_a_running_run(insitu, laboratory, tmp_pa
         assert held.body["logged"] is True
         assert insitu("status", path, "--json").body["state"] == "held"
         assert "is released" in insitu("release", path).out
+        resumed = insitu("resume", path, "--json")
+        assert (resumed.code, resumed.body["refused"]) == (1, "it is not paused")
         assert insitu("status", path, "--json").body["state"] == "running"
         assert list((path / "inbox").iterdir()) == []
     finally:
@@ -219,7 +221,7 @@ def test_an_operator_holds_and_releases_a_running_run(insitu, laboratory, tmp_pa
         process.communicate(timeout=60)
     assert process.returncode == 130
     orders = insitu("why", path, "--json").body["operator"]
-    assert [order["command"] for order in orders] == ["hold", "release"]
+    assert [order["command"] for order in orders] == ["hold", "release", "resume"]
     assert orders[0]["operator"] == "carla"
     assert orders[0]["reason"] == "sample change"
 

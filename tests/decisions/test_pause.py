@@ -1,5 +1,7 @@
 """Pausing, and resuming after clean frames."""
 
+from dataclasses import replace
+
 import pytest
 
 from insitu.decisions.pause import PauseOn
@@ -59,6 +61,15 @@ def test_resuming_is_said_with_the_number_of_clean_frames():
         "beam: anomaly for 1 frame (n 0); 1 of 2 clean frames to resume",
         "resumed: beam clean for 2 frames, up to n 2",
     ]
+
+
+def test_a_clean_frame_of_another_plan_ends_it_at_once_and_a_bad_one_does_not():
+    rule, bad, good = PauseOn(model="beam", resume_after=3), "anomaly", "normal"
+    told = []
+    for n, (plan, label) in enumerate([("a", bad), ("a", good), ("b", bad), ("b", good), ("c", good), ("c", good)]):
+        decision = rule(replace(seen(n), source_run_uid=plan), {"beam": Verdict(label=label)})
+        told.append("." if decision is None else decision.action.name[0])
+    assert "".join(told) == "PPPPC."
 
 
 def test_impossible_settings_are_refused_at_once():

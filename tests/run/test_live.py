@@ -21,7 +21,7 @@ class Hand:
         self.refuses = refuses
 
     def __getattr__(self, what: str):
-        def ask(reason: str) -> None:
+        def ask(reason: str, run: str = "") -> None:
             if what == self.refuses:
                 raise ActionRefusedError("the shutter is stuck")
             self.asked.append((what, reason))

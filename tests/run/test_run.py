@@ -345,9 +345,9 @@ def test_after_commit_an_action_is_offered_only_once_its_record_is_on_disk(tmp_p
         commit(self)
         order.extend(kinds)
 
-    def watched_carry(self, decision, n):
+    def watched_carry(self, *about):
         order.append("act")
-        return carry(self, decision, n)
+        return carry(self, *about)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ledger, "commit", watched_commit)

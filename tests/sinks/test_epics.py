@@ -93,13 +93,13 @@ def test_a_record_is_pvs_with_units_and_alarms(client):
 
 
 def test_what_an_operator_writes_reaches_the_run(client):
-    orders: list[bool] = []
-    with served(hold=orders.append):
-        for name in ("hold", "release", "hold"):
+    orders: list[str] = []
+    with served(obey=orders.append):
+        for name in ("hold", "release", "resume", "hold"):
             come = len(orders) + 1
             client.put(f"T:I:{name}", 1)
             until(lambda come=come: len(orders) >= come, "the order has come")
-    assert orders == [True, False, True]
+    assert orders == ["hold", "release", "resume", "hold"]
 
 
 def test_the_pvs_are_there_over_channel_access_too(env):

@@ -1,0 +1,181 @@
+"""Documents on their way to the process of the run. Whoever feeds them only enqueues, and never waits.
+
+A thread packs and writes them, a few at a time, so that it takes the interpreter from the RunEngine rarely. What waits
+is bounded in bytes; what finds no room is counted, and the process is told in its place, so that the frame numbers of
+the run show the gap. While there is no process (the last one was killed, the next one begins) documents wait too.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from insitu.bluesky.channel import write
+from insitu.bluesky.heads import HEADS, Heads
+from insitu.bluesky.wire import Buffer, pack
+from insitu.readers.document_frames import MISSED
+
+log = logging.getLogger(__name__)
+REST_S = 0.005
+"""After what there was has been written: those that come meanwhile go together."""
+TELL_S = 10.0
+SMALL = 400
+"""Bytes of a document without its data, about."""
+Document = Mapping[str, Any]
+
+
+class Outlet:
+    """`room`: bytes of documents that may wait. Beginnings and ends of plans may take as much again."""
+
+    def __init__(self, room: int) -> None:
+        self.heads = Heads()
+        self.dropped = self.sent = 0
+        """Documents for which there was no room; that were written."""
+        self._room, self._in, self._out = room, 0, 0
+        self._missed: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[tuple[str, Document, int] | None] = SimpleQueue()
+        self._hand: tuple[str, Document, int] | None = None
+        self._attached = threading.Condition()
+        self._sock: socket.socket | None = None
+        self._fresh, self._over, self._told = False, False, 0.0
+        self._thread = threading.Thread(target=self._work, name="insitu-documents", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether all have been written, and no more will come."""
+        return not self._thread.is_alive()
+
+    def put(self, name: str, document: Document) -> None:
+        """Take a document. Only enqueues."""
+        size = weight(document)
+        with self._lock:  # held by nobody for longer than this
+            waiting = self._in - self._out
+            if waiting and waiting + size > (self._room if name not in HEADS and name != "stop" else 2 * self._room):
+                self._drop(name, document)
+                return
+            self._in += size
+            if self._missed:
+                self._queue.put((MISSED, {"frames": dict(self._missed)}, 0))
+                self._missed.clear()
+            self._queue.put((name, copy.copy(document), size))
+
+    def attach(self, sock: socket.socket) -> None:
+        """Here they go from now on, after what the plans that go on began with."""
+        with self._attached:
+            self._sock, self._fresh = sock, True
+            self._attached.notify()
+
+    def close(self) -> None:
+        """No more will be put. The process is told when it has all."""
+        with self._lock:
+            if self._missed:
+                self._queue.put((MISSED, {"frames": dict(self._missed)}, 0))
+            self._queue.put(None)
+
+    def give_up(self) -> None:
+        """No process will take them any more."""
+        with self._attached:
+            self._over = True
+            self._attached.notify()
+        self._queue.put(None)
+
+    def _drop(self, name: str, document: Document) -> None:
+        self.dropped += 1
+        found = document.get("descriptor", "")
+        if name == "event":
+            self._missed[found] += 1
+        elif name == "event_page":
+            self._missed[found] += len(document["seq_num"])
+        elif name == "stream_datum":
+            self._missed[found] += document["indices"]["stop"] - document["indices"]["start"]
+        else:
+            self._missed[""] += 1
+
+    def _work(self) -> None:
+        while True:
+            item = self._queue.get()
+            while item is not None:
+                if not self._deliver(item):
+                    return
+                try:
+                    item = self._queue.get_nowait()
+                except Empty:
+                    break
+            if item is None:
+                self._deliver(("", {}, 0))
+                return
+            time.sleep(REST_S)
+
+    def _deliver(self, item: tuple[str, Document, int]) -> bool:
+        """Write one, to the next process where this one goes. False where there will be none."""
+        name, document, size = item
+        while True:
+            with self._attached:
+                while self._sock is None and not self._over:
+                    self._attached.wait()
+                sock, fresh, self._fresh = self._sock, self._fresh, False
+            if sock is None or self._over:
+                self.dropped += 1 + self._queue.qsize() if name else 0
+                return False
+            try:
+                for head in self.heads.begun([(name, document)]) if fresh else ():
+                    write(sock, pack("document", head))
+                write(sock, self._packed(name, document) if name else pack("close", None))
+            except OSError:  # its process has gone: the next one gets this one
+                with self._attached:
+                    if self._sock is sock:
+                        self._sock = None
+                continue
+            with self._lock:
+                self._out += size
+            self._written(name, document)
+            return True
+
+    def _packed(self, name: str, document: Document) -> list[Buffer]:
+        if name == MISSED and time.monotonic() > self._told:
+            self._told = time.monotonic() + TELL_S
+            log.warning("the run does not keep up: %d documents were left out so far", self.dropped)
+        try:
+            return pack("document", (name, document))
+        except Exception as e:  # noqa: BLE001 - it comes from outside: whatever is wrong with it is told
+            self.dropped += 1
+            log.error("a document (%s) cannot be handed to the run: %s: %s", name, type(e).__name__, e)
+            return pack("document", (MISSED, {"frames": {str(document.get("descriptor", "")): 1}}))
+
+    def _written(self, name: str, document: Document) -> None:
+        self.sent += 1
+        try:
+            self.heads.see(name, document)
+        except (KeyError, TypeError, AttributeError):  # no plan can begin with it; the run says what is wrong with it
+            log.debug("a document (%s) that is none", name)
+
+
+def weight(document: Document) -> int:
+    """About how many bytes a document is worth."""
+    size, data = SMALL, document.get("data")
+    for value in (data if isinstance(data, Mapping) else document).values():
+        kind = type(value)
+        if kind is not float and kind is not int:
+            size += _bytes(value)
+    return size
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, list | tuple):
+        return len(value) * (8 if not value or type(value[0]) in (int, float) else _bytes(value[0]) + 8)
+    if isinstance(value, Mapping):
+        return sum(map(_bytes, value.values())) + 50 * len(value)
+    return len(value) if isinstance(value, str | bytes) else 8

@@ -1,0 +1,172 @@
+"""A trained network as an extractor: a frame through a signed bundle (`insitu.models`) to calibrated numbers.
+
+| task | features (`name_` before each) |
+|---|---|
+| classification, multilabel | `<label>` score 0 to 1 each; `margin` of the best over the next |
+| regression | `<label>` in the manifest's unit, with its standard uncertainty |
+| segmentation | `<label>_fraction` of the pixels; array `map`, uint8 `(y, x)`: the label's number (of one label: 1) |
+| anomaly | `score` |
+| all | `outside`: share of the prepared input that lies outside of what the network was trained on |
+
+Scores are calibrated by the manifest's temperature (`insitu.inference.onnx_scores`). A frame that cannot be prepared
+has no numbers, and each says why. The preparation is the one that training used (`insitu.models.preparing`). Pure: one
+thread, one frame; where the manifest says `batch_exact`, `many` gives the same bits for several frames at once.
+The model `network` makes verdicts of these numbers.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from insitu.errors import ConfigError
+from insitu.inference.onnx_loading import load
+from insitu.inference.onnx_scores import Range, anomaly_score, class_scores, margin, regression
+from insitu.inference.onnx_tiles import cut, whole
+from insitu.models.bundle import Bundle
+from insitu.models.preparing import Prepared, preparation
+from insitu.types import KEY, ArrayFeature, Feature, Frame, Output, References
+
+BATCH = 32
+"""Frames at once, where the bundle allows it."""
+Numbers = dict[str, Feature | ArrayFeature]
+
+
+class Onnx:
+    """Extractor: a bundle's network on every frame.
+
+    `bundle`: a folder, the name of a shipped bundle, or `registry:NAME`. `name`: prefix of the keys (default: the
+    bundle's own name). `allow_unsigned`: take a bundle that nobody vouches for; recorded with the run. `stored` is
+    told by the configuration: the bundle is the copy in a run.
+    """
+
+    def __init__(self, *, bundle: Path, name: str = "", allow_unsigned: bool = False, stored: bool = False) -> None:
+        if name and not KEY.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot begin a key", where="name", expected="a-z, then a-z, 0-9 or _")
+        self._loaded = load(bundle, allow_unsigned=allow_unsigned, stored=stored)
+        self.bundle: Bundle = self._loaded.bundle
+        self.manifest = m = self.bundle.manifest
+        if m.preparation.name == "features":
+            raise ConfigError(
+                f"the network {m.name!r} works on features, not on frames",
+                where="bundle",
+                expected='[[models]] with use = "network" and this bundle',
+            )
+        if m.inputs.dtype != "float32":
+            raise ConfigError(f"the network takes {m.inputs.dtype}", where="bundle", expected="float32")
+        self.name = name or m.name
+        self._prepare: Callable[[Any], Prepared] = preparation(m.preparation.name, m.preparation.params)
+        self._shape = tuple(n or 1 for n in m.inputs.shape[1:])
+        self._range = Range(m)
+        self._overlap = int(m.preparation.params.get("overlap", 0))
+        if m.task == "segmentation":
+            for n in self._shape[1:]:
+                cut(n, n, self._overlap)
+        self.outputs = {f"{self.name}_{key}": output for key, output in self._promised().items()}
+        self.batch = BATCH if m.batch_exact and m.inputs.shape[0] is None and m.task != "segmentation" else 1
+
+    def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
+        """The numbers of one frame."""
+        x, why = self._input(frame)
+        if x is None:
+            return self._without(why)
+        if self.manifest.task == "segmentation":
+            return self._named(self._segmented(x, frame))
+        return self._told(self._loaded.one(x), x)
+
+    def many(self, frames: Sequence[Frame]) -> list[Mapping[str, Feature | ArrayFeature]]:
+        """The numbers of several frames, bit by bit those of one after another; for bundles with `batch_exact`."""
+        inputs = [self._input(frame) for frame in frames]
+        there = [x for x, _ in inputs if x is not None]
+        if len(there) < 2:
+            return [self(frame, {}, ()) for frame in frames]
+        raw = self._loaded.run(np.stack(there))
+        rows = iter(range(len(there)))
+        return [
+            self._without(why) if x is None else self._told([y[row] for y, row in _each(raw, rows)], x)
+            for x, why in inputs
+        ]
+
+    def _input(self, frame: Frame) -> tuple[np.ndarray | None, str]:
+        """The prepared input, or why there is none."""
+        try:
+            found = self._prepare(frame)
+        except (ValueError, ArithmeticError, LookupError) as e:
+            return None, f"the frame cannot be prepared: {e}"
+        x = found.input
+        if x is None:
+            return None, found.why
+        tiled = self.manifest.task == "segmentation" and x.ndim == 3 and x.shape[0] == self._shape[0]
+        if x.shape != self._shape and not tiled:
+            return None, f"the prepared frame has the shape {list(x.shape)}, the network takes {list(self._shape)}"
+        return x, ""
+
+    def _told(self, raw: list[np.ndarray], x: np.ndarray) -> Mapping[str, Feature | ArrayFeature]:
+        """The features of one frame's raw outputs."""
+        if not all(np.isfinite(y).all() for y in raw):
+            return self._without("the network gave a number that is not finite")
+        m, found = self.manifest, self._outside(x)
+        if m.task == "anomaly":
+            found["score"] = Feature(anomaly_score(raw[0], x), m.unit)
+        elif m.task == "regression":
+            for key, (value, sigma) in zip(m.keys, regression(m, raw), strict=True):
+                found[key] = Feature(value, m.unit, sigma=sigma)
+        else:
+            scores = class_scores(m, raw[0].reshape(-1))
+            found |= {key: Feature(float(s), "") for key, s in zip(m.keys, scores, strict=True)}
+            found["margin"] = Feature(margin(scores), "")
+        return self._named(found)
+
+    def _segmented(self, x: np.ndarray, frame: Frame) -> Numbers:
+        """Fractions and map of an image `(channel, y, x)`, through tiles where it is not of the network's size."""
+        m = self.manifest
+        logits = whole(x, (self._shape[1], self._shape[2]), self._overlap, lambda tile: self._loaded.one(tile)[0])
+        found = self._outside(x)
+        if not np.isfinite(logits).all():
+            why = "the network gave a number that is not finite"
+            return {key.removeprefix(f"{self.name}_"): f for key, f in self._without(why).items()}
+        if logits.shape[0] == 1:
+            level = m.decision.threshold
+            labels = (class_scores(m, logits)[0] >= (0.5 if not isinstance(level, float) else level)).astype(np.uint8)
+            numbers = [1]
+        else:
+            labels = logits.argmax(axis=0).astype(np.uint8)
+            numbers = list(range(len(m.labels)))
+        seen = None if frame.mask is None or frame.mask.shape != labels.shape else ~np.asarray(frame.mask, bool)
+        counted = labels if seen is None else labels[seen]
+        for key, number in zip(m.keys, numbers, strict=True):
+            found[f"{key}_fraction"] = Feature(np.count_nonzero(counted == number) / max(1, counted.size), "")
+        return {**found, "map": ArrayFeature(values=labels, dims=("y", "x"))}
+
+    def _outside(self, x: np.ndarray) -> Numbers:
+        if not self._range.known:
+            return {"outside": Feature(None, "", why="the manifest does not say what the network was trained on")}
+        return {"outside": Feature(self._range.share(x), "")}
+
+    def _promised(self) -> dict[str, Output]:
+        """Keys without prefix. Elsewhere the numbers may differ as far as the golden outputs may."""
+        m = self.manifest
+        rtol, atol = m.tolerance.relative, m.tolerance.absolute
+        outside = {"outside": Output(unit="", rtol=0.0, atol=0.01)}
+        if m.task == "segmentation":
+            keys = {f"{key}_fraction": Output(unit="", rtol=0.0, atol=1e-3) for key in m.keys}
+            return {**keys, "map": Output(unit="", array=True), **outside}
+        if m.task == "anomaly":
+            return {"score": Output(unit=m.unit, rtol=rtol, atol=atol), **outside}
+        if m.task == "regression":
+            return {key: Output(unit=m.unit, rtol=rtol, atol=atol) for key in m.keys} | outside
+        return {key: Output(unit="", rtol=rtol, atol=atol) for key in (*m.keys, "margin")} | outside
+
+    def _named(self, found: Numbers) -> Mapping[str, Feature | ArrayFeature]:
+        return {f"{self.name}_{key}": value for key, value in found.items()}
+
+    def _without(self, why: str) -> Mapping[str, Feature | ArrayFeature]:
+        """No numbers at all, and why."""
+        return {key: Feature(None, output.unit, why=why) for key, output in self.outputs.items()}
+
+
+def _each(raw: list[np.ndarray], rows: Iterator[int]) -> Iterator[tuple[np.ndarray, int]]:
+    """Every output with the next row."""
+    row = next(rows)
+    return ((y, row) for y in raw)

@@ -1,0 +1,98 @@
+"""Raw outputs of a network to calibrated scores, by its task; and how much of its input it was not trained for.
+
+| task | raw output, one frame | score |
+|---|---|---|
+| classification | logits `(labels,)` | softmax(logits / T) |
+| multilabel | logits `(labels,)` | 1 / (1 + exp(-logits / T)) each |
+| regression | values `(labels,)`; a second output: their standard uncertainties | values; T sigma |
+| segmentation | logits `(labels, y, x)`, or `(1, y, x)` of one label | softmax over labels; sigmoid of one |
+| anomaly | one number, or the input as the network would have it | the number; rms of the difference |
+
+T is the temperature that the manifest gives: scores are as often right as they say (C. Guo et al., ICML 2017, 1321).
+"""
+
+import math
+
+import numpy as np
+
+from insitu.models.manifest import Manifest
+
+
+def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Along the first axis, float64.
+
+    >>> softmax(np.array([0.0, 0.0]), 1.0).tolist()
+    [0.5, 0.5]
+    """
+    z = np.asarray(logits, np.float64) / temperature
+    e = np.exp(z - z.max(axis=0))
+    return e / e.sum(axis=0)
+
+
+def sigmoid(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Of each number, float64, without overflow.
+
+    >>> sigmoid(np.array([0.0, -800.0]), 1.0).tolist()
+    [0.5, 0.0]
+    """
+    z = np.asarray(logits, np.float64) / temperature
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0.0, 1.0, e) / (1.0 + e)
+
+
+def class_scores(manifest: Manifest, logits: np.ndarray) -> np.ndarray:
+    """Scores `(labels,)` of classification and multilabel; `(labels, y, x)` of segmentation."""
+    temperature = manifest.decision.temperature
+    if manifest.task == "multilabel" or logits.shape[0] == 1:
+        return sigmoid(logits, temperature)
+    return softmax(logits, temperature)
+
+
+def margin(scores: np.ndarray) -> float:
+    """How far the highest score is above the next."""
+    if scores.size < 2:
+        return float(scores.max())
+    top = np.partition(scores, -2)[-2:]
+    return float(top[1] - top[0])
+
+
+def anomaly_score(raw: np.ndarray, x: np.ndarray) -> float:
+    """The network's own score, or how far its picture of the input `x` is from it (rms)."""
+    if raw.size == 1:
+        return float(raw.reshape(-1)[0])
+    return math.sqrt(float(np.mean((raw.astype(np.float64) - x) ** 2)))
+
+
+def regression(manifest: Manifest, raw: list[np.ndarray]) -> list[tuple[float, float | None]]:
+    """(value, standard uncertainty) of each output: the network's second output times T, else the root mean square
+    error among the manifest's metrics (of real data before simulated), else not known."""
+    values = raw[0].reshape(-1).astype(np.float64)
+    if len(raw) > 1:
+        sigmas = np.abs(raw[1].reshape(-1).astype(np.float64)) * manifest.decision.temperature
+        return [(float(v), float(s)) for v, s in zip(values, sigmas, strict=True)]
+    known = {m.data: m.value for m in reversed(manifest.metrics) if m.name == "rmse"}
+    sigma = known.get("real", known.get("simulated"))
+    return [(float(v), sigma) for v in values]
+
+
+class Range:
+    """Where the inputs of the training lay: `share(x)` of an input lies outside. None: nobody has told."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        low, high = manifest.ranges.low, manifest.ranges.high
+        self.known = low is not None or high is not None
+        dims = len(manifest.inputs.shape) - 1
+        self._low, self._high = _column(low, -np.inf, dims), _column(high, np.inf, dims)
+
+    def share(self, x: np.ndarray) -> float:
+        """0 to 1."""
+        outside = np.count_nonzero((x < self._low) | (x > self._high))
+        return outside / x.size
+
+
+def _column(numbers: float | tuple[float, ...] | None, default: float, dims: int) -> np.ndarray:
+    """One number for each channel, to be compared with an input `(channel, ...)`."""
+    if numbers is None:
+        return np.array(default, np.float32)
+    values = np.asarray(numbers, np.float32)
+    return values.reshape(-1, *[1] * (dims - 1)) if values.ndim else values

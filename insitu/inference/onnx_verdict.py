@@ -1,0 +1,198 @@
+"""What a network's numbers mean: known and sure, known and not wanted, or `unknown`, with the bundle's own limits.
+
+The verdict's `model` is the digest of the bundle, so that every record says which network spoke. `unknown` is said
+where the frame has no numbers, where more of the input lies outside of what the network was trained on than the
+manifest allows (`ranges.share`), and where the best score is below `decision.abstain_below`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from insitu.errors import ConfigError
+from insitu.inference.onnx_loading import load
+from insitu.inference.onnx_scores import Range, anomaly_score, class_scores, regression
+from insitu.models.bundle import Bundle
+from insitu.models.preparing import Prepared, preparation
+from insitu.types import Feature, Measurement, Verdict
+
+NAMED = 0.5
+"""Score above which a label of a multilabel network is there, where the manifest gives no threshold."""
+
+
+class Network:
+    """Model: verdicts of a bundle's network.
+
+    `bundle`: the same as that of the extractor `onnx`, whose features begin with `prefix` (default: the bundle's name);
+    a bundle whose preparation is `features` runs here, on the features that its manifest names. `normal`: labels that
+    are as they should be (default: every label that the network knows); any other one that is found is an anomaly.
+    `source`: the only source that is judged. `allow_unsigned`, `stored`: as in the extractor.
+
+    Scores: every label's; `outside`; of a regression the values. `score` is the one that decided.
+    """
+
+    def __init__(
+        self,
+        *,
+        bundle: Path,
+        prefix: str = "",
+        normal: list[str] | None = None,
+        source: str | None = None,
+        allow_unsigned: bool = False,
+        stored: bool = False,
+        name: str = "network",
+        units: Mapping[str, str] | None = None,
+    ) -> None:
+        self._loaded = load(bundle, allow_unsigned=allow_unsigned, stored=stored)
+        self.bundle: Bundle = self._loaded.bundle
+        self.manifest = m = self.bundle.manifest
+        self.name, self.source, self.prefix = name, source, prefix or m.name
+        self._prepare: Callable[[Any], Prepared] | None = None
+        if m.preparation.name == "features":
+            self._prepare = preparation(m.preparation.name, m.preparation.params)
+        self._keys = () if self._prepare else tuple(f"{self.prefix}_{key}" for key in self._suffixes())
+        self._watched = tuple(str(k) for k in m.preparation.params.get("keys", ())) if self._prepare else self._keys
+        self._range = Range(m)
+        if units is not None:
+            self._known(units)
+        wanted = list(m.labels) if normal is None else normal
+        if unknown := [label for label in wanted if label not in (*m.labels, *m.keys)]:
+            raise ConfigError(
+                f"the network does not know {', '.join(unknown)}",
+                where="normal",
+                expected=f"some of {', '.join(m.labels)}",
+            )
+        self.normal = frozenset(k for k, label in zip(m.keys, m.labels, strict=True) if {k, label} & set(wanted))
+
+    def __call__(self, measurement: Measurement) -> Verdict | None:
+        if not measurement.complete or (self.source is not None and measurement.source != self.source):
+            return None
+        if not any(self._find(measurement, key) for key in self._watched):
+            return None
+        numbers, why = self._run(measurement) if self._prepare else self._read(measurement)
+        if why:
+            return self._verdict("unknown", why)
+        return self._judge(numbers)
+
+    def _suffixes(self) -> tuple[str, ...]:
+        """The features of the extractor that are looked at."""
+        m = self.manifest
+        if m.task == "anomaly":
+            return ("score", "outside")
+        return (*(f"{key}_fraction" if m.task == "segmentation" else key for key in m.keys), "outside")
+
+    def _known(self, units: Mapping[str, str]) -> None:
+        """Refuse a recipe in which nothing gives the features."""
+        missing = [key for key in self._watched if key.removeprefix("context.") not in units and "context." not in key]
+        if missing:
+            told = "the bundle works on it" if self._prepare else 'the extractor "onnx" with the same bundle gives it'
+            raise ConfigError(
+                f"no feature is named {missing[0]!r}; {told}",
+                where="bundle" if self._prepare else "prefix",
+                expected=f"[[features]] that give {', '.join(self._watched)}",
+            )
+
+    @staticmethod
+    def _find(measurement: Measurement, key: str) -> Feature | None:
+        if key.startswith("context."):
+            return measurement.context.get(key.removeprefix("context."))
+        return measurement.features.get(key)
+
+    def _read(self, measurement: Measurement) -> tuple[dict[str, float], str]:
+        """The extractor's numbers by suffix, or why there are none."""
+        numbers: dict[str, float] = {}
+        for suffix, key in zip(self._suffixes(), self._keys, strict=True):
+            found = measurement.features.get(key)
+            if found is not None and found.value is not None:
+                numbers[suffix] = float(found.value)
+            elif suffix != "outside":
+                return {}, f"{key} is not known: {found.why if found else 'the frame has none'}"
+        return numbers, ""
+
+    def _run(self, measurement: Measurement) -> tuple[dict[str, float], str]:
+        """The network on the measurement's features: numbers by suffix, or why there are none."""
+        assert self._prepare is not None
+        prepared, m = self._prepare(measurement), self.manifest
+        x = prepared.input
+        if x is None:
+            return {}, prepared.why
+        raw = self._loaded.one(x)
+        if not all(np.isfinite(y).all() for y in raw):
+            return {}, "the network gave a number that is not finite"
+        numbers = {"outside": self._range.share(x)} if self._range.known else {}
+        if m.task == "anomaly":
+            return {"score": anomaly_score(raw[0], x)} | numbers, ""
+        if m.task == "regression":
+            return {key: v for key, (v, _) in zip(m.keys, regression(m, raw), strict=True)} | numbers, ""
+        scores = class_scores(m, raw[0].reshape(-1))
+        return {key: float(s) for key, s in zip(m.keys, scores, strict=True)} | numbers, ""
+
+    def _judge(self, numbers: dict[str, float]) -> Verdict:
+        outside, allowed = numbers.get("outside", 0.0), self.manifest.ranges.share
+        if outside > allowed:
+            return self._verdict(
+                "unknown",
+                f"{100 * outside:.1f} % of the input lies outside of what {self.manifest.name} was trained on (allowed "
+                f"{100 * allowed:.1f} %)",
+                outside,
+                numbers,
+            )
+        task = self.manifest.task
+        judge = {"classification": self._one_of, "multilabel": self._several, "anomaly": self._anomaly}.get(task)
+        if judge is not None:
+            return judge(numbers)
+        said = ", ".join(
+            f"{label} {numbers[key]:.4g}" for label, key in zip(self.manifest.labels, self._values(), strict=True)
+        )
+        unit = f" {self.manifest.unit}" if self.manifest.unit else ""
+        return self._verdict("normal", f"{self.manifest.name}: {said}{unit}", None, numbers)
+
+    def _values(self) -> tuple[str, ...]:
+        return tuple(s for s in self._suffixes() if s != "outside")
+
+    def _one_of(self, numbers: dict[str, float]) -> Verdict:
+        """The best of several labels."""
+        m = self.manifest
+        best = max(m.keys, key=lambda key: numbers[key])
+        score, label = numbers[best], m.labels[m.keys.index(best)]
+        least = m.decision.abstain_below
+        if least is not None and score < least:
+            reason = f"{label} is the likeliest with {score:.2f}, and {m.name} says nothing below {least:.2f}"
+            return self._verdict("unknown", reason, score, numbers)
+        told = "normal" if best in self.normal else "anomaly"
+        return self._verdict(told, f"{label} (score {score:.2f})", score, numbers)
+
+    def _several(self, numbers: dict[str, float]) -> Verdict:
+        """All labels that are there."""
+        m, levels = self.manifest, self.manifest.decision.threshold
+        each = levels if isinstance(levels, tuple) else (NAMED if levels is None else levels,) * len(m.keys)
+        there = [k for k, level in zip(m.keys, each, strict=True) if numbers[k] >= level]
+        names = {k: f"{label} ({numbers[k]:.2f})" for k, label in zip(m.keys, m.labels, strict=True)}
+        best = max(m.keys, key=lambda key: numbers[key])
+        if not there:
+            reason = f"none of the {len(m.keys)} that {m.name} knows is there: the likeliest is {names[best]}"
+            return self._verdict("unknown", reason, numbers[best], numbers)
+        strange = [k for k in there if k not in self.normal]
+        said = ", ".join(names[k] for k in strange or there)
+        label = "anomaly" if strange else "normal"
+        return self._verdict(label, f"{said} {'should not be there' if strange else 'found'}", numbers[best], numbers)
+
+    def _anomaly(self, numbers: dict[str, float]) -> Verdict:
+        """A score against the level that was set for a declared rate of false alarms."""
+        m, score = self.manifest, numbers["score"]
+        level = m.decision.threshold
+        level = level[0] if isinstance(level, tuple) else level
+        if level is None:
+            return self._verdict("unknown", f"{m.name} has no threshold", score, numbers)
+        if score <= level:
+            return self._verdict("normal", f"anomaly score {score:.3g}, below {level:.3g}", score, numbers)
+        rate = m.decision.false_alarms
+        often = f", which {100 * rate:g} % of good frames are" if rate else ""
+        return self._verdict("anomaly", f"anomaly score {score:.3g} is above {level:.3g}{often}", score, numbers)
+
+    def _verdict(
+        self, label: str, reason: str, score: float | None = None, scores: Mapping[str, float] | None = None
+    ) -> Verdict:
+        return Verdict(label=label, score=score, scores=dict(scores or {}), reason=reason, model=self.bundle.digest)

@@ -1,0 +1,69 @@
+"""The files of bundles under their digests: whole or not there, and never changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from insitu.models.bundle import Bundle
+from insitu.store.files import storage_error
+
+
+def place(root: Path, digest: str) -> Path:
+    """Where the bundle of a digest lies in a registry."""
+    return root / "objects" / digest.removeprefix("sha256:")
+
+
+def copy_in(bundle: Bundle, root: Path) -> None:
+    """Write a bundle's files under its digest, synced before anything can name them: into `incoming` first, then one
+    rename. What lay there damaged is put aside. Raises `StorageError`."""
+    target, incoming = place(root, bundle.digest), root / "incoming"
+    try:
+        incoming.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(exist_ok=True)
+        _remove_left(incoming)
+        made = incoming / f"{target.name}.{os.getpid()}"
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        for name, content in bundle.files.items():
+            with open(made / name, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            (made / name).chmod(0o444)
+        _sync(made)
+        if target.exists():
+            os.rename(target, incoming / f"{target.name}.damaged-{time.time_ns()}")
+        os.rename(made, target)
+        _sync(target.parent)
+        _sync(root)
+    except OSError as e:
+        raise storage_error(e, target, "copy the bundle") from e
+
+
+def _remove_left(incoming: Path) -> None:
+    """What a crash has left: copies by processes that are no more."""
+    for left in incoming.iterdir():
+        maker = left.name.rpartition(".")[2]
+        if not (maker.isdigit() and _lives(int(maker))):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

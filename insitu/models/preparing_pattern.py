@@ -1,0 +1,181 @@
+"""The preparation `pattern`: a 1-D diffraction pattern on a fixed grid of Q, d or 2 theta, whatever its instrument.
+
+    Q = 4 pi sin(theta) / lambda,   d = 2 pi / Q
+
+The mean of the pattern is taken over each bin of the grid (straight lines between points), a background is taken off
+where one is asked for (SNIP on the grid: C. G. Ryan et al., Nucl. Instrum. Methods B 34 (1988) 396), intensities go
+through a root or a logarithm, and are normalised. Bins that the pattern does not cover are 0.
+"""
+
+import math
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from insitu.maths.pattern import pattern_axis, unusable
+from insitu.maths.resample import covered, means_between
+from insitu.models.preparing import Prepared, given
+from insitu.types import Frame
+
+UNITS = {"two_theta": "deg", "q": "1/angstrom", "d": "angstrom"}
+HOLE = 8.0
+"""Neighbouring points that are so many median steps apart have a hole between them."""
+
+
+def pattern(
+    frame: Frame,
+    *,
+    grid: Literal["q", "d", "two_theta"] = "q",
+    low: float = 0.8,
+    high: float = 6.0,
+    points: int = 1024,
+    spacing: Literal["linear", "log"] = "linear",
+    background: int = 0,
+    scale: Literal["linear", "sqrt", "log"] = "sqrt",
+    normalise: Literal["max", "robust", "area", "none"] = "max",
+    cover: bool = False,
+    coverage: float = 0.6,
+    wavelength: float | None = None,
+) -> Prepared:
+    """float32 `(1, points)`; with `cover` `(2, points)`, the second row 1 where the pattern covers the bin, else 0.
+
+    `grid`: `low` to `high` in 1/angstrom, angstrom or deg; bins with equal steps, or equal ratios (`log`: a change of
+    all lattice spacings by one factor is then a shift). `background`: half width of SNIP's window in bins, 0: none.
+    `scale`: root or logarithm (of 1 + intensity / its median where that is above 0). `normalise`: `max` divides by the
+    largest value; `robust` takes off the median and divides by the 99th percentile above it; `area` makes the mean 1.
+    `coverage`: least share of the bins that must be covered. `wavelength` in angstrom is used where the frame has none
+    in its context; a pattern over 2 theta on a grid of Q or d needs one.
+    """
+    try:
+        x, y = _points(frame, grid, wavelength)
+    except ValueError as e:
+        return Prepared(None, str(e))
+    edges = _edges(low, high, points, spacing)
+    seen = covered(x, edges, HOLE * float(np.median(np.diff(x))))
+    share = float(np.count_nonzero(seen)) / points
+    if share < coverage:
+        return Prepared(
+            None,
+            f"the pattern covers {grid} = {x[0]:.4g} to {x[-1]:.4g} {UNITS[grid]}, {100 * share:.0f} % of {low:g} to "
+            f"{high:g}: the network needs {100 * coverage:.0f} %",
+        )
+    values = means_between(x, y, edges)
+    if background:
+        values = values - snip(values, background)
+    values = _normalised(_scaled(values, scale, seen), normalise, seen)
+    if values is None:
+        return Prepared(None, "the pattern is the same everywhere")
+    values[~seen] = 0.0
+    return given(np.stack([values, seen]) if cover else values[None])
+
+
+def _points(frame: Frame, grid: str, wavelength: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Usable points over the grid's quantity, increasing; ValueError with a sentence where there are none."""
+    axis = next((a for a in UNITS if a in frame.axes), "two_theta")
+    x = pattern_axis(frame, axis, UNITS[axis])
+    if not np.all(np.diff(x) > 0.0):
+        raise ValueError(f"the axis {axis} does not increase strictly")
+    seen = np.ones(x.size, bool) if frame.mask is None else ~np.asarray(frame.mask, bool)
+    if frame.data.dtype.kind == "f":
+        seen &= np.isfinite(frame.data)
+    if frame.sigma is not None:
+        seen &= np.isfinite(frame.sigma)
+    if axis != grid:
+        seen &= x > 0.0
+    if np.count_nonzero(seen) < 20:
+        raise ValueError(f"only {np.count_nonzero(seen)} points can be used, expected at least 20")
+    x, y = x[seen], np.asarray(frame.data[seen], np.float64)
+    if why := unusable(y):
+        raise ValueError(why)
+    if axis == grid:
+        return x, y
+    x = _converted(x, axis, grid, _wavelength(frame, wavelength) if "two_theta" in (axis, grid) else 0.0)
+    usable = np.isfinite(x)
+    if np.count_nonzero(usable) < 20:
+        raise ValueError(f"fewer than 20 points have a {grid} at this wavelength")
+    x, y = x[usable], y[usable]
+    return (x, y) if x[-1] > x[0] else (x[::-1], y[::-1])
+
+
+def _wavelength(frame: Frame, wavelength: float | None) -> float:
+    """Wavelength in angstrom: the frame's own, else the given one."""
+    known = frame.context.get("wavelength")
+    value = wavelength if known is None or known.value is None else float(known.value)
+    if known is not None and known.value is not None and known.unit != "angstrom":
+        raise ValueError(f"the wavelength is in {known.unit!r}, expected angstrom")
+    if value is None:
+        raise ValueError('the wavelength is not known: give it as wavelength = "1.5406 angstrom" in [calibration]')
+    if not 0.01 < value < 100.0:
+        raise ValueError(f"{value:g} angstrom is no wavelength of X-rays")
+    return value
+
+
+def _converted(x: np.ndarray, axis: str, grid: str, wavelength: float) -> np.ndarray:
+    """`x` of `axis` as a quantity of `grid`, by way of Q; NaN where there is none."""
+    if axis == "two_theta":
+        q = 4.0 * math.pi / wavelength * np.sin(np.radians(np.minimum(x, 180.0)) / 2.0)
+    else:
+        q = x if axis == "q" else 2.0 * math.pi / x
+    if grid == "q":
+        return q
+    if grid == "d":
+        return 2.0 * math.pi / q
+    sine = q * wavelength / (4.0 * math.pi)
+    return np.where(sine <= 1.0, 2.0 * np.degrees(np.arcsin(np.minimum(sine, 1.0))), np.nan)
+
+
+@lru_cache(maxsize=16)
+def _edges(low: float, high: float, points: int, spacing: str) -> np.ndarray:
+    """Edges `(points + 1,)` of the bins."""
+    edges = np.geomspace(low, high, points + 1) if spacing == "log" else np.linspace(low, high, points + 1)
+    edges.flags.writeable = False
+    return edges
+
+
+def middles(low: float, high: float, points: int, spacing: Literal["linear", "log"] = "linear") -> np.ndarray:
+    """The middles `(points,)` of the grid's bins."""
+    edges = _edges(low, high, points, spacing)
+    return 0.5 * (edges[1:] + edges[:-1])
+
+
+def snip(values: np.ndarray, width: int) -> np.ndarray:
+    """The background under peaks by SNIP: of a double root of the values, each is at most the mean of the two at
+    distance w, for w from `width` down to 1. Ends use what is there.
+
+    >>> bump = np.exp(-np.linspace(-8.0, 8.0, 101) ** 2)
+    >>> round(float(snip(10.0 + bump, 20)[50]), 1)
+    10.0
+    """
+    root = np.log(np.log(np.sqrt(np.maximum(values, 0.0) + 1.0) + 1.0) + 1.0)
+    for w in range(min(width, (root.size - 1) // 2), 0, -1):
+        mean = 0.5 * (root[: -2 * w] + root[2 * w :])
+        root[w:-w] = np.minimum(root[w:-w], mean)
+    return (np.exp(np.exp(root) - 1.0) - 1.0) ** 2 - 1.0
+
+
+def _scaled(values: np.ndarray, scale: str, seen: np.ndarray) -> np.ndarray:
+    """Root or logarithm of what is above 0."""
+    if scale == "linear":
+        return values
+    values = np.maximum(values, 0.0)
+    if scale == "sqrt":
+        return np.sqrt(values)
+    level = float(np.median(values[seen]))
+    return np.log1p(values / (level if level > 0.0 else float(values[seen].max()) or 1.0))
+
+
+def _normalised(values: np.ndarray, normalise: str, seen: np.ndarray) -> np.ndarray | None:
+    """The values in a range of their own; None where they are all the same."""
+    known = values[seen]
+    if not float(np.ptp(known)) > 1e-12 * float(np.abs(known).max()):
+        return None
+    if normalise == "none":
+        return values
+    level, spread = 0.0, float(np.abs(known).max())
+    if normalise == "robust":
+        level, top = (float(v) for v in np.percentile(known, [50.0, 99.0]))
+        spread = top - level if top > level else float(known.max()) - level
+    elif normalise == "area":
+        spread = float(np.mean(known))
+    return (values - level) / spread if spread > 0.0 else None

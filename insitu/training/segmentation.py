@@ -1,0 +1,117 @@
+"""What the scripts that train segmentation share: pictures with masks, leaving each out in turn, figures, the bundle.
+
+A picture left out is judged as the edge judges it: prepared by the named preparation, cut into tiles that overlap, by
+onnxruntime with the exported network. Overlap is intersection over union of the pixels of a class.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from insitu.inference.onnx_tiles import whole
+from insitu.models.preparing import preparation
+from insitu.training.latency import session
+from insitu.training.metrics import Figure, bootstrap
+from insitu.training.pictures import Pictures
+from insitu.types import Frame
+
+
+class Micrographs(NamedTuple):
+    """Pictures by name: as they were taken uint8 `(y, x)`, prepared float32 `(y, x)`, masks uint8 at the size of the
+    pictures and at that of the prepared ones; a digest of all files."""
+
+    names: tuple[str, ...]
+    raw: tuple[np.ndarray, ...]
+    images: tuple[np.ndarray, ...]
+    masks: tuple[np.ndarray, ...]
+    small: tuple[np.ndarray, ...]
+    digest: str
+
+    def without(self, held: int) -> Pictures:
+        """What is learnt from when picture `held` is left out (-1: none)."""
+        kept = [k for k in range(len(self.names)) if k != held]
+        return Pictures([self.images[k] for k in kept], [self.small[k] for k in kept])
+
+
+def micrographs(folder: Path, params: Mapping[str, Any]) -> Micrographs:
+    """All `NAME.png` with a `NAME_mask.png` in a folder."""
+    from skimage import io
+
+    prepare, step, digest = preparation("image", params), int(params.get("shrink", 1)), hashlib.sha256()
+    names, raw, images, masks, small = [], [], [], [], []
+    for path in sorted(folder.glob("*_mask.png")):
+        picture = path.with_name(path.name.replace("_mask.png", ".png"))
+        digest.update(path.read_bytes() + picture.read_bytes())
+        image, mask = io.imread(picture), io.imread(path)
+        made = prepare(framed(image))
+        if made.input is None:
+            raise ValueError(f"{picture.name}: {made.why}")
+        names.append(picture.stem)
+        raw.append(image)
+        images.append(made.input[0])
+        masks.append(mask)
+        small.append(np.ascontiguousarray(fewer(mask, step)))
+    return Micrographs(*map(tuple, (names, raw, images, masks, small)), "sha256:" + digest.hexdigest())
+
+
+def framed(image: np.ndarray) -> Frame:
+    """A picture `(y, x)` as a frame."""
+    return Frame(source="video", data=image, dims=("y", "x"), unit="counts", time_ns=0, seq=0, n=0)
+
+
+def fewer(mask: np.ndarray, step: int) -> np.ndarray:
+    """The mask of a picture shrunk by `step`: the highest class in each square, because thin ones are the rare ones.
+
+    >>> fewer(np.array([[0, 0, 1, 1], [2, 0, 1, 1]], np.uint8), 2).tolist()
+    [[2, 1]]
+    """
+    height, width = (n // step for n in mask.shape)
+    return mask[: height * step, : width * step].reshape(height, step, width, step).max(axis=(1, 3))
+
+
+def judged(model: bytes, image: np.ndarray, *, tile: int, overlap: int) -> np.ndarray:
+    """Logits `(classes, y, x)` of a prepared picture `(y, x)`."""
+    ready = session(model)
+    return whole(image[None], (tile, tile), overlap, lambda x: np.asarray(ready.run(None, {"input": x[None]})[0])[0])
+
+
+class Held(NamedTuple):
+    """A picture that was left out: its logits at the size of the prepared picture, and the labels at that of the mask."""
+
+    name: str
+    logits: np.ndarray
+    labels: np.ndarray
+
+
+def left_out(
+    of: Micrographs, train: Callable[[Pictures, str], bytes], *, tile: int, overlap: int, which: Sequence[int] | None = None
+) -> list[Held]:
+    """Every picture judged by a network that `train` made of the others."""
+    found = []
+    for k in which if which is not None else range(len(of.names)):
+        out = judged(train(of.without(k), of.names[k]), of.images[k], tile=tile, overlap=overlap)
+        labels = out.argmax(axis=0).astype(np.uint8)
+        step = of.masks[k].shape[0] // labels.shape[0]
+        found.append(Held(of.names[k], out, labels.repeat(step, 0).repeat(step, 1)))
+    return found
+
+
+def overlap_of(labels: np.ndarray, mask: np.ndarray, which: int) -> float:
+    """Intersection over union of class `which`; 1 where it is in neither.
+
+    >>> overlap_of(np.array([1, 1, 0]), np.array([0, 1, 1]), 1)
+    0.3333333333333333
+    """
+    a, b = labels == which, mask == which
+    either = int(np.count_nonzero(a | b))
+    return int(np.count_nonzero(a & b)) / either if either else 1.0
+
+
+def overlaps(of: Micrographs, held: Sequence[Held], which: int) -> Figure:
+    """Mean overlap of class `which` over the pictures left out, with an interval over pictures."""
+    masks = dict(zip(of.names, of.masks, strict=True))
+    values = np.array([overlap_of(h.labels, masks[h.name][: h.labels.shape[0], : h.labels.shape[1]], which) for h in held])
+    return bootstrap(lambda rows: float(values[rows].mean()), range(len(values)))

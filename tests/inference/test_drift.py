@@ -1,0 +1,158 @@
+"""Drift: silent on what is stationary, in time for what is not, and with the cheapest remedy first."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from insitu.errors import ConfigError, MissingExtraError
+from insitu.features.xafs_edge import EdgeFeatures
+from insitu.features.xafs_foil import Foil
+from insitu.inference.drift import DECLARED, Drift
+from insitu.types import Feature, Measurement, Verdict
+from tests.xafs import frames, prepared
+
+
+def judged(drift: Drift, columns: dict[str, Iterable[float | None]]) -> list[Verdict]:
+    verdicts = []
+    for n, row in enumerate(zip(*columns.values(), strict=True)):
+        features = {
+            key: Feature(None, "eV", why="no fit") if x is None else Feature(float(x), "eV")
+            for key, x in zip(columns, row, strict=True)
+        }
+        verdict = drift(Measurement(source="det", seq=n, n=n, time_ns=n, features=features))
+        assert verdict is not None
+        verdicts.append(verdict)
+    return verdicts
+
+
+def first(verdicts: list[Verdict], label: str = "anomaly") -> int | None:
+    return next((i for i, v in enumerate(verdicts) if v.label == label), None)
+
+
+@pytest.mark.parametrize("shift", DECLARED)
+def test_a_shift_is_told_within_the_declared_delay(shift: float) -> None:
+    for seed in range(6):
+        x = np.random.default_rng(seed).normal(size=1100)
+        x[600:] += shift if seed % 2 else -shift
+        at = first(judged(Drift(features=["x"]), {"x": 30.0 + 0.1 * x}))
+        assert at is not None, (seed, shift)
+        assert 600 < at <= 600 + DECLARED[shift]
+
+
+def test_noise_that_stays_gives_no_alarm() -> None:
+    x = np.random.default_rng(7).standard_t(4, size=(8000, 2))  # with wild frames among them
+    assert first(judged(Drift(features=["*"]), {"a": x[:, 0], "b": x[:, 1]})) is None
+
+
+def gearbox(data: Path, width: int = 20) -> Iterable[np.ndarray]:
+    for path in sorted((data / "line" / "gearbox").glob("*30hz30.npy")):
+        windows = np.load(path).T.reshape(4, -1, width)
+        yield from windows.std(axis=2)
+        yield from windows.max(axis=2)
+
+
+def test_real_machines_that_run_on_give_no_alarm_though_their_numbers_follow_each_other(data: Path) -> None:
+    """Vibration of a gearbox at constant load: 16 series of 2,000 windows; one false alarm in 100,000 is declared."""
+    blocks = []
+    for series in gearbox(data):
+        drift = Drift(features=["x"])
+        assert first(judged(drift, {"x": series})) is None
+        blocks.append(drift._memory["det"].numbers["x"]._length)
+    assert max(b for b in blocks if b is not None) > 1, "some of them need blocks"
+
+
+@pytest.mark.parametrize("shift", DECLARED)
+def test_a_shift_planted_in_a_real_series_is_told_within_the_declared_delay(data: Path, shift: float) -> None:
+    tried = 0
+    for series in list(gearbox(data, 8))[::3]:
+        clean = Drift(features=["x"])
+        judged(clean, {"x": series[:1200]})
+        length = clean._memory["det"].numbers["x"]._length
+        if length is None or 1200 + (DECLARED[shift] + 1) * length > len(series):
+            continue  # still learning, or too short for the delay in blocks
+        spread = series[: len(series) // length * length].reshape(-1, length).mean(axis=1).std(ddof=1)
+        planted = series.copy()
+        planted[1200:] += shift * spread
+        at = first(judged(Drift(features=["x"]), {"x": planted}))
+        assert at is not None
+        assert 1200 < at <= 1200 + (DECLARED[shift] + 1) * length
+        tried += 1
+    assert tried >= 2
+
+
+def test_the_real_change_of_a_cathode_is_an_alarm_or_expected_as_the_recipe_says(data: Path) -> None:
+    """LiNiO2 being charged: the edge moves by 3 eV, the foil behind it keeps still."""
+    folder = data / "xafs" / "series_lno_ni_k_operando"
+    edge, foil = EdgeFeatures(), Foil()
+    e0 = [edge(f, {}, ())["e0"].value for f in prepared(folder)]
+    zero = [foil(f, {}, ())["foil_e0"].value for f in frames(folder)]
+    settings = {"learn": 12, "blocks": 1, "once_in": 1000.0}
+    assert first(judged(Drift(features=["foil_e0"], **settings), {"foil_e0": zero})) is None
+    alarm = judged(Drift(features=["e0"], zero=["foil_e0"], **settings), {"e0": e0, "foil_e0": zero})
+    at = first(alarm)
+    assert at is not None
+    assert at < 30
+    assert "label" in alarm[at].reason, "the foil has told that the calibration is not the reason"
+    told = judged(Drift(features=["e0"], expected=True, **settings), {"e0": e0})
+    assert first(told) is None
+    assert first(told, "change") == first(judged(Drift(features=["e0"], **settings), {"e0": e0}))
+
+
+def test_a_calibration_that_drifts_is_asked_for_before_anything_else() -> None:
+    x = np.random.default_rng(0).normal(size=(1200, 2))
+    x[600:] += 2.0
+    drift = Drift(features=["e0"], zero=["foil_e0"], patience=20)
+    last = judged(drift, {"e0": x[:, 0], "foil_e0": x[:, 1]})[-1]
+    assert last.reason.endswith("foil_e0 tells the calibration: correct it before anything else")
+
+
+def test_an_alarm_asks_for_the_calibration_then_labels_then_a_new_fit() -> None:
+    x = np.random.default_rng(0).normal(size=800)
+    x[500:] += 3.0
+    verdicts = judged(Drift(features=["x"], patience=50), {"x": x})
+    at = first(verdicts)
+    assert at is not None
+    words = ("calibration or zero", "label frames", "re-fit")
+    steps = [next(w for w in words if w in v.reason) for v in verdicts[at:]]
+    assert list(dict.fromkeys(steps)) == ["calibration or zero", "label frames", "re-fit"]
+    assert steps.count("calibration or zero") == 49
+
+
+def test_an_alarm_ends_when_the_number_is_back() -> None:
+    x = np.random.default_rng(0).normal(size=1500)
+    x[500:700] += 3.0
+    verdicts = judged(Drift(features=["x"]), {"x": x})
+    assert verdicts[690].label == "anomaly"
+    assert verdicts[-1].label == "normal"
+
+
+def test_frames_without_an_answer_are_a_drift_too() -> None:
+    rng = np.random.default_rng(0)
+    x = [None if n > 500 and rng.random() < 0.3 else rng.normal() for n in range(900)]
+    verdicts = judged(Drift(features=["x"]), {"x": x})
+    at = first(verdicts)
+    assert at is not None
+    assert at < 600
+    assert "x has no value in" in verdicts[at].reason
+
+
+def test_a_number_that_goes_one_way_from_the_start_is_not_judged_and_that_is_said() -> None:
+    x = np.arange(900) + np.random.default_rng(0).normal(size=900)
+    verdicts = judged(Drift(features=["x"]), {"x": x})
+    assert {v.label for v in verdicts} <= {"unknown", "normal"}
+    assert "still learning x" in verdicts[-1].reason
+
+
+@pytest.mark.parametrize("keys", [{"features": []}, {"learn": 5}, {"blocks": 90}, {"features": ["nothing"]}])
+def test_impossible_settings_are_refused(keys: dict) -> None:
+    with pytest.raises(ConfigError):
+        Drift(**{"features": ["x"], "units": {"x": "eV"}, **keys})
+
+
+def test_without_river_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "river.drift", None)
+    with pytest.raises(MissingExtraError, match=r"insitu\[models\]"):
+        Drift(features=["x"])

@@ -1,0 +1,221 @@
+"""The registry: what is in force is verified, whatever was done, killed or damaged before."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from insitu.errors import ModelError, NotFoundError, StorageError
+from insitu.models.bundle import call, session
+from insitu.models.registry import Registry
+from tests.bundles import convolutions, pair, written
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return pair(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory, keys: tuple[Path, Path]) -> list[Path]:
+    folder = tmp_path_factory.mktemp("bundles")
+    return [
+        written(folder / f"tiny{k}", convolutions(seed=k), key=keys[0], serial=k, version=f"1.{k}.0") for k in (1, 2, 3)
+    ]
+
+
+@pytest.fixture
+def registry(tmp_path: Path, keys: tuple[Path, Path], bundles: list[Path]) -> Registry:
+    found = Registry(tmp_path / "models", keys=[keys[1]], operator="me")
+    for bundle in bundles:
+        found.add(bundle)
+    return found
+
+
+def spoil(registry: Registry, which: str) -> None:
+    path = registry.folder(registry.standing("tiny").find(which)) / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def test_a_bundle_is_in_force_from_activate_on(registry: Registry) -> None:
+    with pytest.raises(ModelError, match="nothing is current"):
+        registry.choose("tiny", 0.0)
+    registry.activate("tiny", "1", why="first")
+    assert registry.choose("tiny", 0.0).acting.manifest.serial == 1
+    assert [e.kind for e in registry.entries()] == ["add", "add", "add", "activate"]
+    assert registry.entries()[-1].body["operator"] == "me"
+
+
+def test_adding_a_bundle_twice_changes_nothing(registry: Registry, bundles: list[Path]) -> None:
+    registry.add(bundles[0])
+    assert len(registry.entries()) == 3
+
+
+def test_objects_are_read_only_and_the_very_bytes(registry: Registry, bundles: list[Path]) -> None:
+    folder = registry.folder(registry.standing("tiny").find("2"))
+    for path in bundles[1].iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+        assert (folder / path.name).stat().st_mode & 0o222 == 0
+
+
+def test_an_older_bundle_is_refused_and_rollback_is_named(registry: Registry) -> None:
+    registry.activate("tiny", "2")
+    for step in (registry.activate, registry.shadow, registry.canary):
+        with pytest.raises(ModelError, match="rollback"):
+            step("tiny", "1")
+
+
+def test_one_serial_has_one_content(registry: Registry, tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    other = written(tmp_path / "other", convolutions(seed=9), key=keys[0], serial=3)
+    with pytest.raises(ModelError, match="serial 3 of tiny is taken"):
+        registry.add(other)
+
+
+def test_unsigned_bundles_are_let_in_only_on_purpose_and_that_is_recorded(registry: Registry, tmp_path: Path) -> None:
+    unsigned = written(tmp_path / "unsigned", convolutions(seed=5), serial=5)
+    with pytest.raises(ModelError, match="not signed"):
+        registry.add(unsigned)
+    registry.add(unsigned, allow_unsigned=True)
+    assert registry.entries()[-1].body["signed_by"] == ""
+    registry.activate("tiny", "5")
+    assert registry.choose("tiny", 0.0).acting.manifest.serial == 5
+
+
+def test_a_shadow_looks_on_and_a_canary_acts_in_its_share_of_the_runs(registry: Registry) -> None:
+    registry.activate("tiny", "1")
+    registry.shadow("tiny", "2")
+    registry.canary("tiny", "3", share=0.25)
+    drawn = [registry.choose("tiny", lot) for lot in (0.0, 0.24, 0.25, 0.99)]
+    assert [(c.role, c.acting.manifest.serial) for c in drawn] == [("canary", 3)] * 2 + [("current", 1)] * 2
+    assert [c.twin.manifest.serial for c in drawn if c.twin] == [1, 1, 2, 2]
+
+
+def test_promote_takes_the_canary_and_rollback_undoes_it(registry: Registry) -> None:
+    registry.activate("tiny", "1")
+    with pytest.raises(ModelError, match="neither canary nor shadow"):
+        registry.promote("tiny", why="x", criteria={})
+    registry.canary("tiny", "2")
+    registry.promote("tiny", why="it passes", criteria={"frames": 1})
+    assert registry.standing("tiny").current == registry.standing("tiny").find("2")
+    assert registry.rollback("tiny", why="worse").manifest.serial == 1
+    with pytest.raises(ModelError, match="nothing to go back to"):
+        registry.rollback("tiny")
+
+
+def test_a_damaged_current_bundle_is_rolled_back_to_one_that_is_whole(registry: Registry) -> None:
+    for serial in ("1", "2", "3"):
+        registry.activate("tiny", serial)
+    spoil(registry, "3")
+    spoil(registry, "2")
+    choice = registry.choose("tiny", 0.5)
+    assert choice.acting.manifest.serial == 1
+    assert len(choice.told) == 2
+    assert "rolled back" in choice.told[0]
+    assert [e.body["automatic"] for e in registry.entries()[-2:]] == [True, True]
+    spoil(registry, "1")
+    with pytest.raises(ModelError, match=r"model\.onnx"):
+        registry.choose("tiny", 0.5)
+
+
+def test_a_damaged_canary_or_shadow_is_left_out_and_told(registry: Registry) -> None:
+    registry.activate("tiny", "1")
+    registry.shadow("tiny", "2")
+    registry.canary("tiny", "3", share=1.0)
+    spoil(registry, "2")
+    spoil(registry, "3")
+    choice = registry.choose("tiny", 0.0)
+    assert (choice.role, choice.acting.manifest.serial, choice.twin, len(choice.told)) == ("current", 1, None, 2)
+
+
+def test_a_damaged_bundle_is_whole_again_once_it_is_added_again(registry: Registry, bundles: list[Path]) -> None:
+    registry.activate("tiny", "2")
+    spoil(registry, "2")
+    registry.add(bundles[1])
+    assert not registry.choose("tiny", 0.0).told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE log SET body = replace(body, '1.2.0', '1.9.0') WHERE id = 1",
+        "UPDATE log SET body = CAST(replace(CAST(body AS TEXT), '1.2.0', '1.9.0') AS BLOB) WHERE id = 1",
+        "UPDATE log SET kind = 'note' WHERE id = 1",
+        "DELETE FROM log WHERE id = 1",
+    ],
+)
+def test_what_the_log_holds_cannot_be_changed_unseen(registry: Registry, change: str) -> None:
+    registry.activate("tiny", "1")
+    db = sqlite3.connect(registry.root / "registry.db")
+    db.execute(change)
+    db.commit()
+    db.close()
+    with pytest.raises(StorageError, match="entry 1 of the registry's log"):
+        registry.standings()
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are(registry: Registry) -> None:
+    with pytest.raises(NotFoundError, match="those added: tiny"):
+        registry.choose("huge", 0.0)
+
+
+SWITCHING = """
+import random, sys
+from pathlib import Path
+from insitu.models.registry import Registry
+from insitu.errors import ModelError
+registry = Registry(Path(sys.argv[1]), keys=[Path(sys.argv[2])])
+dice = random.Random(int(sys.argv[3]))
+print("ready", flush=True)
+while True:
+    step = dice.choice(["add", "activate", "canary", "promote", "rollback"])
+    try:
+        if step == "add":
+            registry.add(Path(dice.choice(sys.argv[4:])))
+        elif step == "activate":
+            registry.activate("tiny", str(dice.randint(1, 3)))
+        elif step == "canary":
+            registry.canary("tiny", str(dice.randint(1, 3)))
+        elif step == "promote":
+            registry.promote("tiny", why="x", criteria={})
+        else:
+            registry.rollback("tiny")
+    except ModelError:
+        pass
+"""
+
+
+def killed_while_switching(root: Path, public: Path, bundles: list[Path], seed: int) -> None:
+    """One process that switches all the time, killed at a random moment: what is in force is whole and runs."""
+    arguments = [sys.executable, "-c", SWITCHING, str(root), str(public), str(seed), *map(str, bundles)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    time.sleep(random.Random(seed).uniform(0.0, 0.4))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    registry = Registry(root, keys=[public])
+    choice = registry.choose("tiny", 0.0)
+    assert not choice.told
+    golden, expected = choice.acting.golden()
+    (found,) = call(session(choice.acting), golden, choice.acting.manifest)
+    assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_a_kill_at_any_moment_leaves_a_verified_current_bundle(
+    registry: Registry, keys: tuple[Path, Path], bundles: list[Path]
+) -> None:
+    """A sample; `make prove` does hundreds."""
+    registry.activate("tiny", "1")
+    for seed in range(3):
+        killed_while_switching(registry.root, keys[1], bundles, seed)
