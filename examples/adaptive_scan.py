@@ -75,7 +75,7 @@ def main() -> int:
 
     detector: Any = SynSignal(func=pattern, name="pattern")
     engine: Any = RunEngine({}, call_returns_result=True)
-    with Session(engine, RECIPE, detectors={"bench": BENCH}) as insitu:
+    with Session(engine, RECIPE, detectors={"bench": BENCH}, mode="act") as insitu:
         plan = refine_scan(
             insitu, [detector], furnace, 320, 450, 11, "pair_spread", most=40, smallest=0.25, backlash=2.0, within_s=10
         )

@@ -42,12 +42,24 @@ class Stage:
 
 
 class _Extractor(NamedTuple):
-    """An extractor as it is used: `before`, frames before it; `raw`, whether it sees frames as they arrived."""
+    """An extractor as it is used; `batch`: how many frames it takes at once."""
 
     stage: Stage
     outputs: Mapping[str, Output]
     before: int
     raw: bool
+    batch: int
+
+
+class Ready(NamedTuple):
+    """A frame on its way through `measure`: what it is measured with, and `prepared`, or `why` there is none."""
+
+    frame: Frame
+    refs: References
+    before: Sequence[Frame]
+    prepared: Frame | None
+    why: str
+    faults: tuple[str, ...]
 
 
 class _Chain(NamedTuple):
@@ -73,7 +85,7 @@ def _without(outputs: Mapping[str, Output], why: str) -> dict[str, Feature]:
 
 
 class Pipeline:
-    """Prepares, extractors, models and rules in recipe order. Models and rules remember: one pipeline, one fold."""
+    """Prepares, extractors, models, rules in recipe order. Models and rules remember: one pipeline, one fold."""
 
     def __init__(
         self,
@@ -97,25 +109,61 @@ class Pipeline:
 
     def measure(self, frame: Frame, refs: References = NO_REFERENCES, before: Sequence[Frame] = ()) -> Measurement:
         """The features of one frame. Pure. `before`: the frames stored before it (same source, order of `n`)."""
+        return self._measure(Ready(frame, refs, before, *self._seen(frame, refs)), {})
+
+    def batch(self, source: str) -> int:
+        """How many frames of a source are best measured at once; 1 where no extractor gains by it."""
+        return max((part.batch for part in self._chain(source).extractors), default=1)
+
+    def measure_many(self, items: Sequence[tuple[Frame, References, Sequence[Frame]]]) -> list[Measurement]:
+        """`measure` of several frames, bit by bit. Extractors with `batch` and `many(frames)` get several at once."""
+        ready = [Ready(frame, refs, before, *self._seen(frame, refs)) for frame, refs, before in items]
+        results: list[dict[int, Any]] = [{} for _ in ready]
+        for source in dict.fromkeys(r.frame.source for r in ready):
+            for part in self._chain(source).extractors:
+                if part.batch > 1:
+                    mine = [(i, r.frame if part.raw else r.prepared) for i, r in enumerate(ready)]
+                    of = [(i, f) for i, f in mine if f is not None and (f.source, f.role) == (source, "sample")]
+                    self._together(part, of, results)
+        return [self._measure(r, found) for r, found in zip(ready, results, strict=True)]
+
+    @staticmethod
+    def _together(part: _Extractor, frames: list[tuple[int, Frame]], results: list[dict[int, Any]]) -> None:
+        """What an extractor gives for several frames, into `results`. What it raises is met, and told, one by one."""
+        for k in range(0, len(frames), part.batch):
+            try:
+                found = part.stage.call.many([frame for _, frame in frames[k : k + part.batch]])
+            except Exception:  # noqa: BLE001 - the same call for one frame raises again, and is a fault there
+                continue
+            for (i, _), result in zip(frames[k : k + part.batch], found, strict=True):
+                results[i][id(part.stage)] = result
+
+    def _seen(self, frame: Frame, refs: References) -> tuple[Frame | None, str, tuple[str, ...]]:
+        """The prepared frame, or why there is none; faults of ours."""
+        if frame.role != "sample":
+            return None, "", ()
+        try:
+            return self.prepared(frame, refs), "", ()
+        except (ValueError, ArithmeticError) as e:  # a frame that cannot be prepared; the text says why
+            return None, str(e) or type(e).__name__, ()
+        except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
+            return None, (why := fault("prepare", e)), (why,)
+
+    def _measure(self, ready: Ready, given: Mapping[int, Any]) -> Measurement:
+        """The measurement of one frame; `given`: what extractors gave already, by their stage."""
+        frame, refs = ready.frame, ready.refs
         features: dict[str, Feature] = {}
         arrays: dict[str, ArrayFeature] = {}
-        faults: list[str] = []
+        faults = list(ready.faults)
         if frame.role == "sample":
             chain = self._chain(frame.source)
-            prepared, why = None, ""
-            try:
-                prepared = self._prepare(chain, frame, refs)
-            except (ValueError, ArithmeticError) as e:  # a frame that cannot be prepared; the text says why
-                why = str(e) or type(e).__name__
-            except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
-                why = fault("prepare", e)
-                faults.append(why)
             for part in chain.extractors:
-                seen = frame if part.raw else prepared
+                seen = frame if part.raw else ready.prepared
                 if seen is None:
-                    features.update(_without(part.outputs, why))
+                    features.update(_without(part.outputs, ready.why))
                 else:
-                    self._extract(part, seen, refs, before, chain, features, arrays, faults)
+                    result = given.get(id(part.stage))
+                    self._extract(part, seen, refs, ready.before, chain, features, arrays, faults, result)
         return Measurement(
             source=frame.source,
             seq=frame.seq,
@@ -176,6 +224,10 @@ class Pipeline:
         """`judge` of `measure`."""
         return self.judge(self.measure(frame, refs, before))
 
+    def prepared(self, frame: Frame, refs: References = NO_REFERENCES) -> Frame:
+        """The frame as extractors see it. Raises what a prepare step raises."""
+        return self._prepare(self._chain(frame.source), frame, refs)
+
     def _prepare(self, chain: _Chain, frame: Frame, refs: References) -> Frame:
         if not chain.prepares:
             return frame
@@ -198,13 +250,15 @@ class Pipeline:
         features: dict[str, Feature],
         arrays: dict[str, ArrayFeature],
         faults: list[str],
+        result: Any = None,
     ) -> None:
-        stage, outputs, k, raw = part
+        stage, outputs, k, raw, _ = part
         try:
-            neighbours = tuple(before[-k:]) if k else ()
-            if not raw:
-                neighbours = tuple(self._prepare(chain, f, refs) for f in neighbours)
-            result = stage.call(frame, refs, neighbours)
+            if result is None:
+                neighbours = tuple(before[-k:]) if k else ()
+                if not raw:
+                    neighbours = tuple(self._prepare(chain, f, refs) for f in neighbours)
+                result = stage.call(frame, refs, neighbours)
             if result.keys() != outputs.keys():
                 raise KeyError(f"gave {sorted(result)}, promised {sorted(outputs)}")
             for key, value in result.items():
@@ -228,13 +282,17 @@ class Pipeline:
             prepares = tuple(s for s in self.prepares if s.source in (None, source))
             extractors = tuple(
                 _Extractor(
-                    s, dict(s.call.outputs), int(getattr(s.call, "before", 0)), bool(getattr(s.call, "raw", False))
+                    s,
+                    dict(s.call.outputs),
+                    int(getattr(s.call, "before", 0)),
+                    bool(getattr(s.call, "raw", False)),
+                    int(getattr(s.call, "batch", 1)) if hasattr(s.call, "many") else 1,
                 )
                 for s in self.extractors
                 if s.source in (None, source)
             )
             outputs: dict[str, Output] = {}
-            for stage, promised, _, _ in extractors:
+            for stage, promised, *_ in extractors:
                 if clash := outputs.keys() & promised.keys():
                     raise ValueError(f"feature {stage.name!r} gives {sorted(clash)}, which another one gives already")
                 outputs.update(promised)

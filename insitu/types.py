@@ -104,6 +104,7 @@ class Arrival:
     `axes`: {dimension: Axis}. `context`: numbers, `labels`: texts, both frozen at arrival.
     `complete`: False for the points so far of a scan along the last dimension, in the order in which they were taken.
     `provisional`: that scan goes on, and what comes next holds the same points and more; it takes an `n` but no row.
+    `series`: frames of another one open a segment of their own.
     """
 
     source: str
@@ -124,6 +125,7 @@ class Arrival:
     source_run_uid: str = ""
     complete: bool = True
     provisional: bool = False
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

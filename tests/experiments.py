@@ -12,7 +12,7 @@ from insitu.readers.simulated import Diffractometer
 from insitu.replay import verify
 from insitu.run import run
 from insitu.types import Action
-from tests import kills
+from tests import kills, mutations, switches
 from tests.bluesky import halting
 from tests.faults.simulated import FRAME_KINDS, check_answer, clean, demo, steps, transport
 from tests.settings import detector, setup
@@ -21,6 +21,7 @@ Counts = dict[str, int]
 CLEAN_FRAMES = 30_000
 FLIPS = 25
 ACTIONS = 100
+SWITCHES = 10
 
 
 class Experiment(NamedTuple):
@@ -106,6 +107,12 @@ def flipped_bits(seed: int, folder: Path) -> Counts:
     return {"flips": FLIPS, "found_and_named": FLIPS, "files": len(names)}
 
 
+def mutated_bundles(seed: int, folder: Path) -> Counts:
+    """A hundred mutated bundles of networks: refused in little memory. Ten more with noise in the network that a
+    trusted key signed: refused, or the golden outputs come out."""
+    return mutations.mutated(seed, folder, {"tampered": 60, "hostile": 40, "noisy": 10})
+
+
 def halted_sessions(seed: int, folder: Path) -> Counts:
     """Every fault of a bench, taken by a stock RunEngine: suspended or aborted within three frames."""
     counts = {"faults": 0, "latest_frame": 0}
@@ -126,6 +133,11 @@ def acted_sessions(seed: int, folder: Path) -> Counts:
     return halting.random_actions(seed, folder, ACTIONS)
 
 
+def switched_models(seed: int, folder: Path) -> Counts:
+    """A registry that is killed while models are added, activated, promoted and rolled back."""
+    return switches.times(seed, folder, SWITCHES)
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "kills": Experiment(
         "after SIGKILL at a random moment every acknowledged frame is there with its digest, and no ghost row",
@@ -138,6 +150,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "clean": Experiment("no false halt in clean frames within one phase", *(clean_frames, 10, 1, 0.1)),
     "ramps": Experiment("no false halt in clean ramps through the transition", *(clean_ramps, 100, 10, 0.05)),
     "flips": Experiment("one flipped bit anywhere in a sealed run is found and named", *(flipped_bits, 20, 2, 0.05)),
+    "bundles": Experiment(
+        "a mutated bundle of a network is refused without a crash, memory bounded", *(mutated_bundles, 20, 1, 0.05)
+    ),
     "halts": Experiment(
         "a fault while a RunEngine scans suspends or aborts the plan within three frames",
         *(halted_sessions, 20, 1, 0.05),
@@ -146,6 +161,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "actions": Experiment(
         "pauses, resumes, aborts and finishes at random moments hang nothing, lose nothing and are explained",
         *(acted_sessions, 10, 1, 0.05),
+    ),
+    "switches": Experiment(
+        "after SIGKILL while models are switched the one in force is verified and runs", *(switched_models, 20, 1, 0.05)
     ),
 }
 """By name, which is also the option that says with how many seeds (`--kills 40`)."""

@@ -25,7 +25,7 @@ def main() -> int:
     with beamline(ramp_K_s=200.0, lag_s=0.02, transition_K=HIDDEN_K):
         furnace, detector = devices()
         engine: Any = RunEngine({}, call_returns_result=True)
-        with Session(engine, RECIPE, data_root=root) as insitu:
+        with Session(engine, RECIPE, data_root=root, mode="act") as insitu:
             plan = refine_scan(
                 insitu, [detector], furnace, 360, 424, FIRST, "pair1_width", most=MOST, smallest=SMALLEST_K, within_s=20
             )

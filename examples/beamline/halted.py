@@ -42,7 +42,8 @@ def main() -> int:
                 engine(heating(furnace, detector, {NO_BEAM: beam, NO_SAMPLE: sample}))
             except RunEngineInterrupted:
                 print("SIMULATED: the RunEngine has aborted the plan")
-        sample.put(0, wait=True)
+        for signal in (beam, sample):
+            signal.put(0, wait=True)
     print(f"suspended for want of beam, and resumed: {'yes' if resumed.is_set() else 'no'}")
     print(f"ended with {stops[-1]['exit_status']}: {stops[-1]['reason']}")
     print(insitu.summaries[0].path)
@@ -69,7 +70,7 @@ def heating(furnace: Any, detector: Any, faults: dict[int, Any]) -> Any:
                 yield from bps.abs_set(faults.pop(k), 1, wait=True)
             yield from bps.mv(furnace, 330 + k)
             yield from bps.trigger_and_read([detector, furnace])
-            yield from bps.sleep(0.2)
+            yield from bps.sleep(0.3)
 
     return plan()
 

@@ -5,18 +5,19 @@ with Session(RE, "my_recipe", mode="act") as insitu:
     RE(scan([detector], motor, 0, 1, 100))
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from insitu.bluesky.detector import InsituDetector
     from insitu.bluesky.session import Session
 
-__all__ = ["Session"]
+__all__ = ["InsituDetector", "Session"]
+_PLACES = {"InsituDetector": "insitu.bluesky.detector", "Session": "insitu.bluesky.session"}
 
 
 def __getattr__(name: str) -> Any:
-    """`Session`, once it is wanted: the process of a run needs neither bluesky nor ophyd."""
-    if name == "Session":
-        from insitu.bluesky.session import Session
-
-        return Session
+    """What is exported, once it is wanted: the process of a run needs neither bluesky nor ophyd."""
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

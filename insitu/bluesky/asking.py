@@ -87,6 +87,18 @@ class Asking:
         return True
 
     @property
+    def acts(self) -> bool:
+        """Whether a plan may do what the pipeline says. Where the session advises it is only told (`advise`)."""
+        return getattr(self._session, "mode", "act") == "act"
+
+    def advise(self, plan: str, wanted: str) -> None:
+        """An entry in the ledger: what a plan would have done in mode "act". Waits for nobody."""
+        log.info("%s would go on with: %s (the session advises)", plan, wanted)
+        session: Any = self._session
+        with suppress(Exception):  # it is in the documents too
+            session.run.note({"what": "advised", "by": plan, "asked": wanted})
+
+    @property
     def silent(self) -> bool:
         """Whether the last points have no answer."""
         return self._in_a_row >= PATIENCE

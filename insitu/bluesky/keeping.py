@@ -16,6 +16,7 @@ from insitu.bluesky.heads import Document, Heads
 from insitu.bluesky.records import packed, shown
 from insitu.config import Setup
 from insitu.errors import ActionRefusedError, ConfigError, InsituError, StorageError
+from insitu.readers.document_frames import MISSED
 from insitu.run import LiveRun
 from insitu.types import Record
 
@@ -187,6 +188,8 @@ class Keeper:
                 self._heads.see(name, document)
                 for reader in fed(self._now()).values():
                     reader.feed(name, document)
+            if name == MISSED:
+                self._now().note({"what": "documents_missed", "frames": sum(document["frames"].values())})
         except Exception as e:  # noqa: BLE001 - whatever it is: the next ones are read
             self._dropped += 1
             log.error("a document (%s) was not taken: %s: %s", name, type(e).__name__, e)

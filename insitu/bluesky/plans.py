@@ -5,15 +5,15 @@ never the reason that one of them fails: without a session (None), with one that
 each measures what it would have measured blindly, says so in the log and counts it in its documents. What came out is
 an event of the stream `outcome` and the plan's result.
 
+Where the session is in mode "advise" they measure that too, and record what they would have done.
+
 What a plan may set is what its arguments say, inside `[limits]` of the session's detector files where the name of the
 motor or signal stands there; anything else is refused before the first move.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,14 +21,28 @@ from typing import Any
 import bluesky.plan_stubs as bps
 
 from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.imaging import exposure_scan
 from insitu.bluesky.moving import Approach, limit_of, unit_of
-from insitu.bluesky.refining import By, Grid, located
-from insitu.bluesky.reporting import Outcome, Told, asked, blind, in_run, mean_of, metadata, take, tell, value_of
-from insitu.bluesky.windows import Window, checked_range, exposure_for, window_of
+from insitu.bluesky.refining import By, Grid, Scale, Spacing, located
+from insitu.bluesky.reporting import (
+    ADVISES,
+    NAN,
+    Outcome,
+    Told,
+    advise,
+    asked,
+    blind,
+    free,
+    in_run,
+    mean_of,
+    metadata,
+    take,
+    tell,
+    value_of,
+)
+from insitu.bluesky.windows import Window, window_of
 from insitu.errors import UsageError
 from insitu.types import Feature
-
-log = logging.getLogger(__name__)
 
 
 def refine_scan(
@@ -47,30 +61,34 @@ def refine_scan(
     times: float = 3.0,
     backlash: float = 0.0,
     settle_s: float = 0.0,
+    spacing: Spacing = "linear",
     within_s: float = 2.0,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
     """A grid of `num` points (temperature, energy, position), then more where `feature` changes.
 
     At most `most` points (default 3 `num`), none nearer than `smallest` (default a 16th of the grid's step); see
-    `insitu.bluesky.refining` for `by`, `least`, `times` and `insitu.bluesky.moving` for `backlash`, `settle_s`. Without
-    answers, the points that are left halve the widest gaps: an even scan of `most` points. Result: `Outcome`, whose
-    value is where the change lies (`by="change"`).
+    `insitu.bluesky.refining` for `by`, `least`, `times` and `insitu.bluesky.moving` for `backlash`, `settle_s`. With
+    `spacing="log"` the grid is even in the logarithm (frequencies), and `smallest` a part of the place: 0.05 is 5 %.
+    Without answers, and where the session advises, the points that are left halve the widest gaps: an even scan of
+    `most` points. Result: `Outcome`, whose value is where the change lies (not with `by="curvature"`).
     """
+    scale = Scale(spacing, start, stop)
     grid = Grid(
-        start=float(start),
-        stop=float(stop),
+        start=scale.start,
+        stop=scale.stop,
         num=num,
         most=3 * num if most is None else most,
-        smallest=abs(stop - start) / max(num - 1, 1) / 16 if smallest is None else smallest,
+        smallest=abs(scale.stop - scale.start) / max(num - 1, 1) / 16 if smallest is None else smallest,
         by=by,
         least=least,
         times=times,
     )
     unit = unit_of(motor)
     approach = Approach(motor, limit_of(session, motor), backlash, settle_s)
-    approach.check(grid.start, grid.stop)
+    approach.check(start, stop)
     args = {"start": start, "stop": stop, "num": num, "most": grid.most, "smallest": grid.smallest, "by": by}
+    args |= {"spacing": spacing} if spacing != "linear" else {}
     meta = metadata("refine_scan", motor.name, feature, detectors, [motor], args, md)
 
     def points() -> Plan:
@@ -79,18 +97,25 @@ def refine_scan(
         while places:
             for place in places:
                 yield from bps.checkpoint()
-                yield from approach.to(place)
+                yield from approach.to(scale.back(place))
                 taken[place] = yield from take(asking, detectors, feature, motor)
             told = {x: value_of(asking, point, feature, value) for x, (point, value) in taken.items()}
             answers = {x: f for x, f in told.items() if f is not None}
             not_refined = blind(asking, feature, answers)
-            places = grid.even(taken) if not_refined else grid.next(answers, taken)
+            wanted = [] if not_refined else grid.next(answers, taken)
+            if not (not_refined or free(asking, feature)):
+                not_refined = ADVISES
+                if wanted:
+                    yield from advise(asking, "refine_scan", scale.back(wanted[0]), scale.told(wanted))
+            places = grid.even(taken) if not_refined else wanted
             why = "the budget of points is spent" if places else "nothing else changes by more than its uncertainty"
             why = f"the grid is even: {not_refined}" if not_refined else why
             places = approach.ordered(places, down=stop < start)[: max(grid.most - len(taken), 0)]
-        at = located(answers, unit) if by == "change" else Feature(None, unit, why="curvature has no single place")
+        at = Feature(None, unit, why="curvature has no single place")
+        at = at if by == "curvature" else scale.place(located(answers, unit))
         yield from tell(asking, len(taken), at, why)
-        return Outcome(points=tuple((x, answers.get(x)) for x in taken), value=at, why=why, unanswered=asking.missed)
+        points = tuple((scale.back(x), answers.get(x)) for x in taken)
+        return Outcome(points=points, value=at, why=why, unanswered=asking.missed)
 
     with Asking(session, asked(feature), within_s) as asking:
         uid, outcome = yield from in_run(points(), [*detectors, motor], meta)
@@ -121,15 +146,20 @@ def scan_until(
     def repeats() -> Plan:
         taken: list[tuple[int, Feature | None]] = []
         values: list[Feature | None] = []
-        mean, why = mean_of(values), f"{most} repeats are done"
+        mean, why, advised = mean_of(values), f"{most} repeats are done", False
         while len(taken) < most:
             yield from bps.checkpoint()
             taken.append((yield from take(asking, detectors, feature)))
             values = [value_of(asking, point, feature, value) for point, value in taken]
             mean = mean_of(values)
             if mean.value is not None and (mean.sigma or 0.0) <= sigma and not blind(asking, feature, {0.0: mean}):
-                why = f"the uncertainty of the mean is {mean.sigma:.3g}"
-                break
+                reached = f"the uncertainty of the mean is {mean.sigma:.3g}"
+                if free(asking, feature):
+                    why = reached
+                    break
+                if not advised:
+                    yield from advise(asking, "scan_until", NAN, f"end: {reached}")
+                    advised, why = True, f"{why}: {ADVISES}"
         yield from tell(asking, len(taken), mean, why)
         points = tuple((float(k), value) for k, value in enumerate(values))
         return Outcome(points=points, value=mean, why=why, unanswered=asking.missed)
@@ -196,6 +226,9 @@ def window_scan(
             low, high = min(start, stop), max(start, stop)
             window = window_of(found, answer[width], low=low, high=high, across=across, per_width=per_width)
         why = f"the window is about {found.value:g}" if window else "no peak was told: the whole range again"
+        if window and not asking.acts:
+            asking.advise("window_scan", f"{window.num} points from {window.start:g} to {window.stop:g}")
+            why, window = f"the whole range again: {ADVISES}, to {window.start:g} to {window.stop:g}", None
         first, last_, fine = window or (start, stop, budget)
         if window and stop < start:
             first, last_ = last_, first
@@ -205,68 +238,4 @@ def window_scan(
         return Outcome(points=points, value=found, why=why, unanswered=asking.missed, uids=(uid, second))
 
 
-def exposure_scan(
-    session: Any,
-    detectors: Sequence[Any],
-    exposure: Any,
-    num: int,
-    *,
-    full: float,
-    maximum: str = "maximum",
-    saturated: str = "saturated_fraction",
-    target: float = 0.5,
-    band: tuple[float, float] = (0.25, 0.75),
-    allowed: float = 0.0,
-    within_s: float = 2.0,
-    md: Mapping[str, Any] | None = None,
-) -> Plan:
-    """`num` frames whose exposure follows the intensity, so that they stay below saturation.
-
-    `exposure`: the signal that sets it, in seconds; `full`: the number at which a point saturates; see
-    `insitu.bluesky.windows.exposure_for` for the rest. Never outside `[limits]`, never faster than its rate. Without
-    answers the exposure stays. Result: `Outcome`, points (exposure in s, maximum), value: the exposure at the end.
-    """
-    if num < 1:
-        raise UsageError(f"{num} frames", where="num", expected="1 or more")
-    limit = limit_of(session, exposure, "s")
-    exposure_for(1.0, None, None, full=full, target=target, band=band)  # refuses nonsense now
-    args = {"num": num, "full": full, "target": target, "band": list(band), "allowed": allowed}
-    meta = metadata("exposure_scan", exposure.name, f"{maximum}, {saturated}", detectors, [], args, md)
-
-    def frames(present: float) -> Plan:
-        points: list[tuple[float, Feature | None]] = []
-        moved, changes, kept = -math.inf, 0, 0
-        for _ in range(num):
-            yield from bps.checkpoint()
-            point = asking.number()
-            yield from bps.trigger_and_read([*detectors, exposure, *asking.signals])
-            answer = yield from asking.ask(point)
-            points.append((present, answer[maximum] if answer else None))
-            if not answer or not asking.reachable:
-                continue
-            wanted = exposure_for(
-                present,
-                answer[maximum],
-                answer[saturated],
-                full=full,
-                target=target,
-                band=band,
-                allowed=allowed,
-                limit=limit,
-            )
-            kept += wanted.limited
-            soon = limit is not None and limit.rate_hz and time.monotonic() - moved < 1.0 / limit.rate_hz
-            if wanted.exposure_s != present and not soon:
-                log.info("exposure %g s -> %g s: %s", present, wanted.exposure_s, wanted.why)
-                yield from bps.mv(exposure, wanted.exposure_s)
-                present, moved, changes = wanted.exposure_s, time.monotonic(), changes + 1
-        why = f"{num} frames are done, the exposure changed {changes} times, limits kept it {kept} times"
-        last = Feature(present, "s")
-        yield from tell(asking, num, last, why)
-        return Outcome(points=tuple(points), value=last, why=why, unanswered=asking.missed)
-
-    present = float((yield from bps.rd(exposure, default_value=1.0)))
-    checked_range(exposure.name, (present,), limit)
-    with Asking(session, (maximum, saturated), within_s) as asking:
-        uid, outcome = yield from in_run(frames(present), [*detectors, exposure], meta)
-        return replace(outcome, uids=(uid,))
+__all__ = ["exposure_scan", "refine_scan", "scan_until", "window_scan"]

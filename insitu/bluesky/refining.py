@@ -10,6 +10,9 @@ when that much noise has been taken off:
 
 Intervals worth less than a quarter of the best are left alone, and so are those that would become smaller than
 `smallest`: refining ends by itself where nothing is left to be learned.
+
+    place       each point goes where it says most about where the one change lies (`insitu.bluesky.edge`), in its flank
+                or far out, until its standard uncertainty is `smallest/2`; with fewer than 7 points as `change`
 """
 
 from __future__ import annotations
@@ -19,18 +22,47 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
+from insitu.bluesky.edge import EdgePosterior, posterior
 from insitu.errors import UsageError
 from insitu.types import Feature
 
-By = Literal["change", "curvature"]
+By = Literal["change", "place", "curvature"]
+Spacing = Literal["linear", "log"]
 SHARE = 0.25
 TOGETHER = 0.8
 """Intervals of at least this part of the best one's worth are halved on the same way along the motor."""
-WIDTHS = 24
+SURE, HINT = 25.0, 10.0
+"""An edge must lower chi^2 by so much to be told, or to be looked into: noise alone reaches 25 in none and 10 in 2 of
+100 scans of 9 to 25 points (300 tried)."""
+
+
+class Scale:
+    """Places as the grid has them: themselves, or their natural logarithms."""
+
+    def __init__(self, spacing: Spacing, start: float, stop: float) -> None:
+        if spacing not in ("linear", "log"):
+            raise UsageError(f"spacing {spacing!r}", where="spacing", expected="linear or log")
+        self.log = spacing == "log"
+        if self.log and not (start > 0.0 and stop > 0.0):
+            raise UsageError(f"from {start} to {stop}", where="start, stop", expected="above 0 on a logarithmic grid")
+        self.start, self.stop = (math.log(start), math.log(stop)) if self.log else (float(start), float(stop))
+
+    def back(self, place: float) -> float:
+        return math.exp(place) if self.log else place
+
+    def place(self, at: Feature) -> Feature:
+        """Where something lies, on the motor's scale."""
+        if not self.log or at.value is None:
+            return at
+        value = math.exp(float(at.value))
+        return Feature(value, at.unit, sigma=value * (at.sigma or 0.0))
+
+    def told(self, places: Sequence[float]) -> str:
+        return "measure at " + ", ".join(f"{self.back(place):.6g}" for place in places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +91,8 @@ class Grid:
             raise UsageError(f"{self.smallest} as the smallest step", where="smallest", expected="more than 0")
         if self.least < 0.0 or self.times < 0.0:
             raise UsageError("a negative change", where="least, times", expected="0 or more")
-        if self.by not in ("change", "curvature"):
-            raise UsageError(f"refined by {self.by!r}", where="by", expected="change or curvature")
+        if self.by not in ("change", "place", "curvature"):
+            raise UsageError(f"refined by {self.by!r}", where="by", expected="change, place or curvature")
 
     def first(self) -> list[float]:
         """The points of the plain scan."""
@@ -76,6 +108,8 @@ class Grid:
     def next(self, known: Mapping[float, Feature], taken: Iterable[float]) -> list[float]:
         """Where to measure next, in increasing order; empty where nothing is to be learned. `known`: {x: feature with
         a value}, `taken`: every x that was measured, known or not."""
+        if self.by == "place" and (edge := _edge(known, self.smallest)) is not None:
+            return self._telling(edge, sorted(taken))
         points = sorted(x for x, feature in known.items() if feature.value is not None)
         worth = self._worth(points, [known[x] for x in points])
         best = max((w for w, _, _ in worth), default=0.0)
@@ -88,6 +122,16 @@ class Grid:
         top = max((w for w, _ in found), default=0.0)
         return sorted(x for w, x in found if w >= TOGETHER * top)
 
+    def _telling(self, edge: EdgePosterior, taken: Sequence[float]) -> list[float]:
+        """The place that says most about where the change lies; nothing where there is none, or it is known."""
+        if edge.gain < HINT or edge.size <= self.least or edge.sigma <= self.smallest / 2:
+            return []
+        places, points = edge.places(), np.asarray(taken)
+        right = np.clip(np.searchsorted(points, places), 1, len(points) - 1)
+        away = np.minimum(np.abs(places - points[right - 1]), np.abs(places - points[right]))
+        places = places[away >= self.smallest * (1 - 1e-9)]
+        return [float(places[np.argmax(edge.worth(places))])] if len(places) else []
+
     def _middle(self, a: float, b: float, taken: Sequence[float]) -> float | None:
         """The middle of the widest gap between a and b (points without an answer lie between)."""
         inside = taken[bisect_left(taken, a) : bisect_right(taken, b)]
@@ -97,7 +141,7 @@ class Grid:
     def _worth(self, x: Sequence[float], f: Sequence[Feature]) -> list[tuple[float, float, float]]:
         y = [float(v.value or 0.0) for v in f]
         s = [v.sigma or 0.0 for v in f]
-        if self.by == "change":
+        if self.by != "curvature":
             spans = range(len(x) - 1)
             return [(self._slope(x, y, s, i), x[i], x[i + 1]) for i in spans]
         bends = [self._bend(x, y, s, i) for i in range(1, len(x) - 1)]
@@ -123,94 +167,20 @@ class Grid:
         return 0.0 if change <= self.least else max(0.0, change - self.times * sigma)
 
 
-class _Fit(NamedTuple):
-    chi2: float
-    at: float
-    width: float
+def _edge(known: Mapping[float, Feature], narrowest: float) -> EdgePosterior | None:
+    points = [(x, float(f.value), f.sigma or 0.0) for x, f in known.items() if f.value is not None]
+    return posterior(points, narrowest / 2)
 
 
 def located(known: Mapping[float, Feature], unit: str = "") -> Feature:
-    """Where a feature changes: x0 of `a + b x + (c + d (x - x0)) tanh((x - x0)/w)`, one straight line that goes over
-    into another, fitted to all points by weighted least squares (a to d linear; x0 and w searched, w from half the
-    smallest step to a tenth of the range: a change over more than that has no place).
-
-    sigma: from where chi^2 exceeds its minimum by 1 (times chi^2 per degree of freedom where that is above 1), not
-    less than a step between two points would leave open, gap/sqrt(12), where the change lies between two points.
-    """
-    points = sorted((x, f) for x, f in known.items() if f.value is not None)
-    if len(points) < 7:
-        return Feature(None, unit, why=f"{len(points)} points are known, 7 are needed")
-    edge = _Edge(points)
-    x, best = edge.x, edge.best()
-    free = len(x) - 6
-    scale = best.chi2 / free if free > 0 else 1.0
-    scale = max(scale, 1.0 if edge.weighed else 1e-30)
-    if edge.straight - best.chi2 < 25 * scale:
+    """Where a feature changes: the place of one edge between two straight lines, and its standard uncertainty, the mean
+    and the standard deviation of its posterior (`insitu.bluesky.edge`), widths from half the smallest step on."""
+    x = sorted(x for x, f in known.items() if f.value is not None)
+    edge = _edge(known, min((b - a for a, b in pairwise(x)), default=0.0))
+    if edge is None:
+        return Feature(None, unit, why=f"{len(x)} points are known, 7 are needed")
+    if edge.gain < SURE:
         return Feature(None, unit, why="a straight line describes the points as well")
-    i = int(np.clip(np.searchsorted(x, best.at), 1, len(x) - 1))
-    gap = float(x[i] - x[i - 1])
-    between = gap / math.sqrt(12) if best.width < gap / 2 else 0.0
-    return Feature(best.at, unit, sigma=max(edge.spread(best, scale), between))
-
-
-class _Edge:
-    """Chi^2 of edges at many places and of many widths at once; the straight line is projected out beforehand."""
-
-    def __init__(self, points: Sequence[tuple[float, Feature]]) -> None:
-        self.x = np.array([p for p, _ in points])
-        sigma = np.array([f.sigma or 0.0 for _, f in points])
-        self.weighed = bool(np.all(sigma > 0))
-        self._weight = 1.0 / sigma if self.weighed else np.ones_like(self.x)
-        line = np.stack([np.ones_like(self.x), self.x - self.x.mean()], 1) * self._weight[:, None]
-        self._line = np.linalg.qr(line)[0]
-        self._y = self._without_line(np.array([[float(f.value or 0.0) for _, f in points]]) * self._weight)[0]
-        self.straight = float(self._y @ self._y)
-
-    def _without_line(self, rows: np.ndarray) -> np.ndarray:
-        return rows - (rows @ self._line) @ self._line.T
-
-    def chi2(self, at: np.ndarray, width: np.ndarray) -> np.ndarray:
-        """For pairs of places and widths, shape (k,)."""
-        away = self.x - at[:, None]
-        edge = np.tanh(away / width[:, None])
-        step = self._without_line(edge * self._weight)
-        bend = self._without_line(edge * away * self._weight)
-        size = np.sum(step**2, axis=1)
-        flat = size <= 1e-12 * float(self._weight @ self._weight)
-        size = np.where(flat, 1.0, size)
-        bend = bend - (np.sum(bend * step, axis=1) / size * ~flat)[:, None] * step
-        room = np.sum(bend**2, axis=1)
-        straight = room <= 1e-9 * np.sum((edge * away * self._weight) ** 2, axis=1)
-        taken = np.where(flat, 0.0, (step @ self._y) ** 2 / size)
-        return self.straight - taken - np.where(straight, 0.0, (bend @ self._y) ** 2 / np.where(straight, 1.0, room))
-
-    def best(self) -> _Fit:
-        """The best edge: all places and middles first, then finer and finer around the best."""
-        x, span = self.x, float(np.diff(self.x).max())
-        widths = np.geomspace(np.diff(x).min() / 2, (x[-1] - x[0]) / 10, WIDTHS)
-        best = self._search(np.concatenate([x, (x[1:] + x[:-1]) / 2]), widths)
-        while span > 1e-4 * (x[-1] - x[0]):
-            span /= 1.6
-            places = np.clip(best.at + span * np.linspace(-1, 1, 7), x[0], x[-1])
-            near = np.clip(best.width * np.array([0.8, 1.0, 1.25]), widths[0], widths[-1])
-            best = min(best, self._search(places, near))
-        return best
-
-    def _search(self, places: np.ndarray, widths: np.ndarray) -> _Fit:
-        at, width = (grid.ravel() for grid in np.meshgrid(places, widths))
-        chi2 = self.chi2(at, width)
-        i = int(np.argmin(chi2))
-        return _Fit(float(chi2[i]), float(at[i]), float(width[i]))
-
-    def spread(self, best: _Fit, scale: float) -> float:
-        """Half the distance between the places where chi^2 has risen by `scale`."""
-        ends = []
-        for sign in (-1.0, 1.0):
-            inner, outer = 0.0, float(self.x[-1] - self.x[0])
-            for _ in range(30):
-                middle = (inner + outer) / 2
-                place = np.array([best.at + sign * middle])
-                risen = float(self.chi2(place, np.array([best.width]))[0]) - best.chi2 > scale
-                inner, outer = (inner, middle) if risen else (middle, outer)
-            ends.append(outer)
-        return sum(ends) / 2
+    if min(np.sum(edge.x < edge.at), np.sum(edge.x > edge.at)) < 2:
+        return Feature(None, unit, why="only one point lies beyond the change: it may be an outlier")
+    return Feature(edge.at, unit, sigma=edge.sigma)

@@ -127,6 +127,22 @@ def metadata(
     return {**found, **(md or {})}
 
 
+def free(asking: Asking, feature: Told) -> bool:
+    """Whether a plan may do what it was told: a function of the readings is the user's own and always followed, the
+    pipeline only where the session is in mode "act"."""
+    return asking.acts or not isinstance(feature, str)
+
+
+def advise(asking: Asking, plan: str, wanted: float, why: str) -> Plan:
+    """A plan stub: what would have been done in mode "act", an event of the stream `advice` and an entry of the ledger.
+    `wanted`: a place, an exposure; NaN for an end."""
+    asking.advise(plan, why)
+    yield from _event("advice", {"point": asking.asked, "value": wanted, "why": why})
+
+
+ADVISES = "the session advises, mode act adapts"
+
+
 def tell(asking: Asking, points: int, value: Feature, why: str) -> Plan:
     """A plan stub: the event of the stream `outcome`."""
     said: dict[str, Any] = {
@@ -137,8 +153,12 @@ def tell(asking: Asking, points: int, value: Feature, why: str) -> Plan:
         "why": why if value.value is not None else f"{why}; no value: {value.why}",
     }
     log.info("%s: %s", "the plan is done", said["why"])
-    yield from bps.create("outcome")
+    yield from _event("outcome", said)
+
+
+def _event(stream: str, said: Mapping[str, Any]) -> Plan:
+    yield from bps.create(stream)
     for key, told in said.items():
-        signal: Any = Signal(name=f"outcome_{key}", value=told)
+        signal: Any = Signal(name=f"{stream}_{key}", value=told)
         yield from bps.read(signal)
     yield from bps.save()

@@ -102,9 +102,19 @@ class Session:
         return self._following.run
 
     @property
+    def pid(self) -> int:
+        """Of the process of the run."""
+        return self._following.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it takes documents, or its last run has not ended yet."""
         return not self._following.closing or self.run.alive
+
+    @property
+    def mode(self) -> str:
+        """ "advise" or "act"."""
+        return self._mode
 
     @property
     def limits(self) -> dict[str, Limit]:

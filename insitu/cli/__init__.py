@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "resume": "insitu.cli.operator:resume",
     "outbox": "insitu.cli.outbox:outbox",
     "model": "insitu.cli.model:application",
+    "label": "insitu.cli.label:application",
     "sim": "insitu.cli.sim:sim",
 }
 """Command to the function that does it, or that gives its sub-commands; `--help` lists them in this order."""

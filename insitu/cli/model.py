@@ -21,6 +21,9 @@ COMMANDS: dict[str, str] = {
     "verify": "insitu.cli.model:verify",
     "show": "insitu.cli.model:show",
     "key": "insitu.cli.model:key",
+    "quantise": "insitu.cli.model_quantise:quantise",
+    "prune": "insitu.cli.model_quantise:prune",
+    "distil": "insitu.cli.model_quantise:distil",
     "add": "insitu.cli.model_registry:add",
     "list": "insitu.cli.model_registry:listing",
     "activate": "insitu.cli.model_registry:activate",
@@ -29,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "promote": "insitu.cli.model_registry:promote",
     "rollback": "insitu.cli.model_registry:rollback",
     "log": "insitu.cli.model_registry:history",
+    "refit": "insitu.cli.model_refit:refit",
 }
 """Command to the function that does it; `insitu model --help` lists them in this order."""
 

@@ -11,6 +11,7 @@ from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Operator, operator_n
 from insitu.cli.say import answer, clock, table
 
 if TYPE_CHECKING:
+    from insitu.models.bundle import Bundle
     from insitu.models.registry import Registry
     from insitu.models.standing import Entry, Standing
 
@@ -38,8 +39,10 @@ def add(
     operator: Operator = "",
     as_json: AsJson = False,
 ) -> int:
-    """Verify a bundle and take it into the registry. It is not in force until `activate` or `promote`."""
-    bundle = _registry(root, key, operator).add(folder, allow_unsigned=allow_unsigned)
+    """Verify a bundle, or an update of one that is there, and take it into the registry. It is not in force until
+    `activate` or `promote`."""
+    registry = _registry(root, key, operator)
+    bundle = _add(registry, folder, allow_unsigned=allow_unsigned)
     m = bundle.manifest
     body = {"name": m.name, "serial": m.serial, "version": m.version, "digest": bundle.digest}
     text = f"{m.name} serial {m.serial} is in the registry. Put it in force: insitu model activate {m.name} {m.serial}"
@@ -153,6 +156,14 @@ def _registry(root: Path | None, keys: list[Path] | None, operator: str) -> Regi
     from insitu.models.registry import Registry
 
     return Registry(root, keys=keys or (), operator=operator_name(operator))
+
+
+def _add(registry: Registry, folder: Path, *, allow_unsigned: bool) -> Bundle:
+    from insitu.rollout.updating import is_update, with_update
+
+    if not is_update(folder):
+        return registry.add(folder, allow_unsigned=allow_unsigned)
+    return with_update(folder, registry.bundle, lambda made: registry.add(made, allow_unsigned=allow_unsigned))
 
 
 def _labels(path: Path | None) -> dict[str, str] | None:

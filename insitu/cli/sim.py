@@ -26,6 +26,8 @@ def sim(
     reader: Annotated[str, typer.Option(help="What reads the files of --play.")] = "patterns",
     image: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Pictures of a powder instead of patterns.")] = "",
     exposure: Annotated[float, typer.Option(metavar="S", help="The exposure to begin with.")] = 0.1,
+    acquire: Annotated[bool, typer.Option("--acquire", help="The detector runs from the beginning.")] = False,
+    period: Annotated[float, typer.Option(metavar="S", help="From one of its frames to the next.")] = 0.0,
     start: Annotated[float | None, typer.Option(metavar="K", help="Temperature to begin with.")] = None,
     ramp: Annotated[float, typer.Option(metavar="K/S", help="Speed of the furnace.")] = 2.0,
     lag: Annotated[float, typer.Option(metavar="S", help="How far the sample lags behind the ramp.")] = 0.5,
@@ -45,9 +47,9 @@ def sim(
 
     del what
     settings = BenchSettings(
-        prefix=prefix, sample=sample, play=play, reader=reader, image=_shape(image), exposure_s=exposure,
-        start_K=start, ramp_K_s=ramp, lag_s=lag, noise_K=noise, transition_K=transition, motor_mm_s=speed,
-        faults=tuple(fault or ()), seed=seed,
+        prefix=prefix, sample=sample, play=play, reader=reader, image=_shape(image), seed=seed, exposure_s=exposure,
+        acquire=acquire, period_s=period, start_K=start, ramp_K_s=ramp, lag_s=lag, noise_K=noise,
+        transition_K=transition, motor_mm_s=speed, faults=tuple(fault or ()),
     )  # fmt: skip
     with _until_told() as told, Beamline(settings, interface=interface, port=port) as bench:
         body: dict[str, Any] = {

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 from insitu.errors import ConfigError
-from insitu.maths.diffraction.cif import read_cif
+from insitu.maths.diffraction.cif import cif_phases, read_cif
+from insitu.maths.diffraction.library import LIBRARY, cif
 from insitu.maths.diffraction.phases import ROOM_K, ceria, corundum, rutile, silicon
 from insitu.maths.diffraction.reference_pattern import ReferencePhase, from_structure, read_d_table
 
@@ -17,8 +18,11 @@ STANDARDS = {"ceo2": ceria, "si": silicon, "al2o3": corundum, "tio2": rutile}
 SUFFIXES = (".cif", ".d")
 
 
-def read_candidates(files: Path | list[Path] | None, standards: bool = False) -> tuple[ReferencePhase, ...]:
-    """All candidates, folders in order of file names; one `ConfigError` that tells of every file that is wrong."""
+def read_candidates(
+    files: Path | list[Path] | None, standards: bool = False, library: bool = False
+) -> tuple[ReferencePhase, ...]:
+    """All candidates, folders in order of file names, then our own; one `ConfigError` that tells of every file that is
+    wrong."""
     paths = [files] if isinstance(files, Path) else list(files or [])
     phases: list[ReferencePhase] = []
     problems: list[ConfigError] = []
@@ -32,11 +36,14 @@ def read_candidates(files: Path | list[Path] | None, standards: bool = False) ->
         raise ConfigError("candidate phases cannot be read", problems=tuple(problems))
     if standards:
         phases += [from_structure(name, make(ROOM_K)) for name, make in STANDARDS.items()]
+    if library:
+        for name, entry in LIBRARY.items():
+            phases += cif_phases(cif(name, entry).encode(), name, Path(f"{name}.cif"))
     if not phases:
         raise ConfigError(
             "there is no phase to look for",
             where="files",
-            expected="CIF files or a folder of them, or standards = true",
+            expected="CIF files or a folder of them, or standards = true, or library = true",
         )
     return _named(phases)
 

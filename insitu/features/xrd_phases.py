@@ -37,10 +37,11 @@ from insitu.types import KEY, Detector, Feature, Frame, Output, References
 class Phases:
     """Extractor: phases of a 1-D pattern over two_theta.
 
-    `files`: CIF files, .D tables, or folders of them. `standards`: our own CeO2, Si, Al2O3 and TiO2 as well. `strain`:
-    how far a lattice may be off from its file, relative. `most`: phases to be found at most. `coverage`: least part of
-    a phase's expected lines, `evidence` and `gain` least significance (sigma) of these and of the fit's improvement.
-    `low`: angle from which the pattern is looked at. Wavelengths win over those of frame and detector.
+    `files`: CIF files, .D tables, or folders of them. `standards`: our own CeO2, Si, Al2O3 and TiO2 as well;
+    `library`: 70 published structures, those that the shipped phase network knows. `strain`: how far a lattice may be
+    off from its file, relative. `most`: phases to be found at most. `coverage`: least part of a phase's expected lines,
+    `evidence` and `gain` least significance (sigma) of these and of the fit's improvement. `low`: angle from which the
+    pattern is looked at. Wavelengths win over those of frame and detector.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Phases:
         name: str = "phase",
         files: Path | list[Path] | None = None,
         standards: bool = False,
+        library: bool = False,
         strain: float = 0.005,
         most: int = 6,
         coverage: float = 0.6,
@@ -73,7 +75,7 @@ class Phases:
         self.beam = BeamOf(wavelength, wavelength2, ratio, polarisation, detector)
         self.limits = Limits(evidence=evidence, coverage=coverage, gain=gain, strain=strain, most=most)
         self.name, self.low, self.saturation = name, low, saturation
-        self.phases = read_candidates(files, standards)
+        self.phases = read_candidates(files, standards, library)
         self.outputs = self._declare()
         self._candidates = lru_cache(maxsize=8)(self._ready)
         _warm()

@@ -11,6 +11,7 @@ MODELS = {
     "limits": "insitu.inference.limits:Limits",
     "network": "insitu.inference.onnx_verdict:Network",
     "phases": "insitu.inference.phases:Phases",
+    "phases.agree": "insitu.inference.phases_agree:PhasesAgree",
     "track": "insitu.inference.track:Track",
     "track.front": "insitu.inference.track_front:TrackFront",
 }

@@ -2,7 +2,8 @@
 
 The verdict's `model` is the digest of the bundle, so that every record says which network spoke. `unknown` is said
 where the frame has no numbers, where more of the input lies outside of what the network was trained on than the
-manifest allows (`ranges.share`), and where the best score is below `decision.abstain_below`.
+manifest allows (`ranges.share`), where the best score is below `decision.abstain_below`, and always where training
+found that the data do not tell (`decision.unobservable`).
 """
 
 from collections.abc import Callable, Mapping
@@ -130,6 +131,8 @@ class Network:
         return {key: float(s) for key, s in zip(m.keys, scores, strict=True)} | numbers, ""
 
     def _judge(self, numbers: dict[str, float]) -> Verdict:
+        if self.manifest.decision.unobservable:
+            return self._verdict("unknown", self.manifest.decision.unobservable, None, numbers)
         outside, allowed = numbers.get("outside", 0.0), self.manifest.ranges.share
         if outside > allowed:
             return self._verdict(

@@ -130,14 +130,18 @@ class Ranges:
 class Judgement:
     """How scores become a verdict: logits are divided by `temperature`; a highest score below `abstain_below` is
     `unknown`; above `threshold` (one, or one for each label) it is named, or for an anomaly score an anomaly; so set
-    that clean frames give `false_alarms` of them (a share)."""
+    that clean frames give `false_alarms` of them (a share). `unobservable`: why the data tell nothing of this at all,
+    found when it was trained; every verdict is `unknown` then."""
 
     temperature: float = 1.0
     abstain_below: float | None = None
     threshold: Numbers = None
     false_alarms: float | None = None
+    unobservable: str = ""
 
     def __post_init__(self) -> None:
+        if self.unobservable:
+            _text(self.unobservable, "unobservable", 500)
         if self.temperature <= 0:
             raise ModelError(f"the temperature {self.temperature:g}", where="temperature", expected="above 0")
         for name in ("abstain_below", "false_alarms"):

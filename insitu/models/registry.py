@@ -87,6 +87,16 @@ class Registry:
         standing = self.standing(name)
         return self._read(standing, standing.find(which))
 
+    def bundle(self, digest: str) -> Bundle:
+        """A bundle by its whole digest, verified as it is read. Raises `ModelError` where it is not here."""
+        for standing in self.standings().values():
+            if digest in standing.known:
+                return self._read(standing, digest)
+        raise ModelError(
+            f"the bundle {digest[:19]} is not in this registry", where=str(self.root),
+            expected="the one that the update changes", remedy="Add that one first, or get the whole new bundle",
+        )  # fmt: skip
+
     def _read(self, standing: Standing, digest: str) -> Bundle:
         """The bundle of a digest, its bytes verified again."""
         folder = self.folder(digest)

@@ -104,7 +104,9 @@ def _windows(s: Step, sizes: Shape, kernel: Sequence[int], *, ceil: bool = False
             continue
         free = size + (0 if auto == b"VALID" else pads[i] + pads[n + i]) - span
         _need(free >= 0, f"a window of {span} in {size} points")
-        out.append((math.ceil(free / strides[i]) if ceil else free // strides[i]) + 1)
+        count = (math.ceil(free / strides[i]) if ceil else free // strides[i]) + 1
+        beyond = ceil and (count - 1) * strides[i] >= size + pads[i]  # a window that would begin in the padding
+        out.append(count - beyond)
     return out
 
 

@@ -1,6 +1,7 @@
 """Readers: an instrument or its files in, arrivals out. Short names for `use` in a detector's `[reader]`."""
 
 READERS = {
+    "device": "insitu.readers.device:Device",
     "documents": "insitu.readers.documents:Documents",
     "epics.ca": "insitu.readers.epics:CaWaveforms",
     "epics.pva": "insitu.readers.epics:PvaFrames",

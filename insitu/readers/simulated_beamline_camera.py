@@ -86,11 +86,12 @@ class Camera:
             name: self._setting(builder, name, kind, value)
             for name, kind, value in (
                 ("AcquireTime", "aOut", bench.settings.exposure_s),
-                ("AcquirePeriod", "aOut", 0.0),
+                ("AcquirePeriod", "aOut", bench.settings.period_s),
                 ("NumImages", "longOut", 1),
             )
         }
-        self._mode = builder.mbbOut("cam1:ImageMode", "Single", "Multiple", "Continuous", initial_value=SINGLE)
+        mode = CONTINUOUS if bench.settings.acquire else SINGLE
+        self._mode = builder.mbbOut("cam1:ImageMode", "Single", "Multiple", "Continuous", initial_value=mode)
         self._state = builder.mbbOut("cam1:DetectorState_RBV", "Idle", "Acquire", initial_value=0)
         self._counter = builder.longOut("cam1:ArrayCounter_RBV", initial_value=0)
         self._array = builder.WaveformOut(
@@ -100,6 +101,11 @@ class Camera:
         self._total = builder.aOut("Stats1:Total_RBV", initial_value=0.0, EGU=sample.unit)
         if sample.axis is not None:
             builder.WaveformOut("image1:Axis", initial_value=sample.axis.values, EGU=sample.axis.unit)
+
+    def begin(self) -> None:
+        """The IOC runs."""
+        if self.bench.settings.acquire:
+            self._acquire.set(1)
 
     @staticmethod
     def _setting(builder: Any, name: str, kind: str, value: float) -> Any:

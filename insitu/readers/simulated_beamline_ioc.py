@@ -73,6 +73,7 @@ def _serve(settings: BenchSettings, image_port: int) -> dict[str, Any]:
     for mover in movers:
         mover.begin()
     image.serve(f"{prefix}:Pva1:Image", image_port)
+    camera.begin()
     threading.Thread(target=_watch, args=(movers, slow), name="movements", daemon=True).start()
     return {
         "motors": [f"{prefix}:{name}" for name in bench.drives],

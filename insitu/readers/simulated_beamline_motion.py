@@ -19,7 +19,7 @@ class Drive:
     >>> furnace = Drive(300.0, velocity=10.0, low=100.0, high=900.0, lag_s=1.0, unit="K", deadband=0.1)
     >>> furnace.go(310.0, now=0.0)
     >>> [round(furnace.at(t), 2) for t in (0.0, 1.0, 2.0, 8.0)], furnace.done
-    ([300.0, 303.68, 307.67, 309.98], True)
+    ([300.0, 303.68, 307.67, 309.99], True)
     """
 
     def __init__(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from insitu.errors import ConfigError
@@ -31,9 +33,11 @@ class BenchSettings:
 
     `prefix` of the PVs, a colon is put behind it. `sample`: see `simulated_beamline_sample.specimen`; or `play`: a
     folder of files, read as `reader` does (a key of `READERS`), or a stored run. `image`: rows and columns of a
-    picture instead of a pattern. `exposure_s`: the one for which intensities are meant. Furnace: `start_K`, `ramp_K_s`,
-    `lag_s`, `noise_K` of a reading, `transition_K` of the sample. `motor_mm_s`: speed of the sample stage. `faults`:
-    texts of `insitu.readers.faults` with kinds of `ALLOWED`; frames are counted from the start of the IOC.
+    picture instead of a pattern. `exposure_s`: the one for which intensities are meant. `acquire`: the detector runs
+    from the beginning, one frame after the other, `period_s` from one to the next (or the exposure). Furnace:
+    `start_K`, `ramp_K_s`, `lag_s`, `noise_K` of a reading, `transition_K` of the sample. `motor_mm_s`: speed of the
+    sample stage. `faults`: texts of `insitu.readers.faults` with kinds of `ALLOWED`; frames are counted from the start
+    of the IOC.
     """
 
     prefix: str = "BENCH"
@@ -43,6 +47,8 @@ class BenchSettings:
     image: tuple[int, int] | None = None
     seed: int = 0
     exposure_s: float = 0.1
+    acquire: bool = False
+    period_s: float = 0.0
     start_K: float | None = None
     ramp_K_s: float = 2.0
     lag_s: float = 0.5
@@ -61,13 +67,15 @@ class BenchSettings:
         for key in ("exposure_s", "ramp_K_s", "transition_K", "motor_mm_s"):
             if not getattr(self, key) > 0.0:
                 raise ConfigError(f"{key} is {getattr(self, key)}", where=key, expected="more than 0")
-        for key in ("lag_s", "noise_K", "seed"):
+        for key in ("lag_s", "noise_K", "period_s", "seed"):
             if not getattr(self, key) >= 0:
                 raise ConfigError(f"{key} is {getattr(self, key)}", where=key, expected="0 or more")
         if self.start_K is not None and not 1.0 <= self.start_K <= 3000.0:
             raise ConfigError(f"{self.start_K:g} K", where="start_K", expected="1 to 3000 K")
         if self.image is not None and min(self.image) < 16:
             raise ConfigError(f"an image of {list(self.image)}", where="image", expected="rows, columns: 16 or more")
+        if self.play and not glob.has_magic(self.play) and not Path(self.play).expanduser().exists():
+            raise ConfigError(f"{self.play} is not there", where="play", expected="a folder of files, or a stored run")
         self.wrong()
 
     def wrong(self) -> tuple[Fault, ...]:

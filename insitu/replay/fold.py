@@ -9,7 +9,10 @@ from insitu.pipeline import Pipeline
 from insitu.references import Declared, ReferenceFold
 from insitu.store.canonical import canonical, record_body
 from insitu.store.runs import StoredRun
-from insitu.types import Frame, Record
+from insitu.types import Frame, Record, References
+
+MOST_BYTES = 64_000_000
+"""Of frames that wait to be measured together."""
 
 
 def fold(
@@ -22,6 +25,24 @@ def fold(
 ) -> Iterator[tuple[Frame, Record]]:
     """Every stored frame and the record about it, in order of `n`. `left_out`: frames that were shed or skipped; they
     are neighbours and references, but are not judged. `growing`: with the provisional frames of scans that went on."""
+    waiting: list[tuple[Frame, References, tuple[Frame, ...]]] = []
+    nbytes = 0
+    for item in _with_neighbours(run, pipeline, references, growing=growing):
+        frame = item[0]
+        if frame.n in left_out:
+            continue
+        waiting.append(item)
+        nbytes += frame.data.nbytes * (1 + len(item[2]))
+        if len(waiting) >= pipeline.batch(frame.source) or nbytes > MOST_BYTES:
+            yield from _judged(waiting, pipeline)
+            waiting, nbytes = [], 0
+    yield from _judged(waiting, pipeline)
+
+
+def _with_neighbours(
+    run: StoredRun, pipeline: Pipeline, references: ReferenceFold, *, growing: bool
+) -> Iterator[tuple[Frame, References, tuple[Frame, ...]]]:
+    """Every stored frame in order of `n`, with the references in force and the frames before it."""
     rings: dict[str, list[Frame]] = {}
     for frame in run.frames(growing=growing):
         k = pipeline.before(frame.source)
@@ -33,8 +54,18 @@ def fold(
         refs = references.of(frame.source)
         if not frame.provisional:
             references.see(frame)
-        if frame.n not in left_out:
-            yield frame, pipeline.step(frame, refs, before)
+        yield frame, refs, before
+
+
+def _judged(
+    waiting: list[tuple[Frame, References, tuple[Frame, ...]]], pipeline: Pipeline
+) -> Iterator[tuple[Frame, Record]]:
+    """The records of several frames, in order."""
+    if len(waiting) == 1:
+        yield waiting[0][0], pipeline.step(*waiting[0])
+        return
+    for (frame, _, _), measurement in zip(waiting, pipeline.measure_many(waiting), strict=True):
+        yield frame, pipeline.judge(measurement)
 
 
 def left_out(run: StoredRun) -> frozenset[int]:

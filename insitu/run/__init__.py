@@ -15,7 +15,8 @@ from insitu.errors import UsageError
 from insitu.run import folder as folders
 from insitu.run.acting import Actor
 from insitu.run.analysing import Watcher
-from insitu.run.engine import ENCODERS, Engine, source_spec
+from insitu.run.engine import ENCODERS, Engine
+from insitu.run.folder import source_spec
 from insitu.run.summary import Summary
 from insitu.run.view import Observer
 from insitu.store.files import Disk

@@ -24,33 +24,19 @@ from insitu.run.signals import stop_on_signals
 from insitu.run.storing import Storing
 from insitu.run.summary import Summary
 from insitu.run.view import Observer, Rate, View, shown
-from insitu.store.canonical import features_body, text
+from insitu.store.canonical import text
 from insitu.store.files import Disk
 from insitu.store.lock import Lock
 from insitu.store.seal import finish
 from insitu.store.segments import SourceSpec
 from insitu.store.writer import RunWriter
-from insitu.types import Detector, Reader
+from insitu.types import Reader
 
 TICK_S = 0.2
 NOT_PAUSED = "it is not paused"
 ENCODERS = 2
 PATIENCE_S = 5.0
 """How long a reader may take to notice that the run stops (it promised 0.2 s), and the analysis beyond the drain."""
-
-
-def source_spec(detector: Detector, *, simulated: bool) -> SourceSpec:
-    """How the frames of a detector are kept."""
-    attributes: dict[str, Any] = {"calibration": features_body(detector.calibration)} if detector.calibration else {}
-    if simulated:
-        attributes["simulated"] = True
-    return SourceSpec(
-        codec=detector.codec,
-        shard_frames=detector.shard_frames,
-        varying=detector.varying,
-        attributes=attributes,
-        geometry=folders.digest_geometry(detector.geometry) if detector.geometry else "",
-    )
 
 
 class Engine:
@@ -84,7 +70,10 @@ class Engine:
             self.shared.notes.extend(setup.remarks)
             digests = folders.write_settings(setup, self.folder, disk)
             body = folders.open_body(setup, self.uid, digests, mode=mode, operator=operator, continues=continues)
-            specs = {s.detector.source: source_spec(s.detector, simulated=setup.simulated) for s in setup.sources}
+            specs = {
+                s.detector.source: folders.source_spec(s.detector, reader, simulated=setup.simulated)
+                for s, reader in zip(setup.sources, readers, strict=True)
+            }
             self.writer = RunWriter(self.folder, body, specs, disk, outbox(setup, body))
             self.log = RunLog(self.folder / "run.log")
         except BaseException:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import sys
 from functools import cache
 from importlib import metadata
@@ -12,6 +13,7 @@ from typing import Any
 from insitu.store.canonical import canonical, digest_bytes
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-image", "pybaselines", "onnxruntime", "numcodecs", "orjson")
+_HEAD = re.compile(r"^(name|version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
 
 
 def _version(name: str) -> str:
@@ -59,11 +61,22 @@ def _digest_of(text: str) -> str:
     return digest_bytes(text.encode())
 
 
+def _installed() -> list[str]:
+    """`name==version` of every package. Only the heads of their descriptions are read: all else in them is long."""
+    found = []
+    for package in metadata.distributions():
+        text = package.read_text("METADATA") or package.read_text("PKG-INFO") or ""
+        head = {k.lower(): v for k, v in reversed(_HEAD.findall(text.partition("\n\n")[0]))}
+        if head:
+            found.append(f"{head.get('name')}=={head.get('version')}".lower())
+    return sorted(found)
+
+
 def environment() -> dict[str, Any]:
     """The environment as a plain dict, with its digest under `digest` (host-independent parts only)."""
     from insitu import __version__
 
-    installed = sorted(f"{d.metadata['Name']}=={d.version}".lower() for d in metadata.distributions() if d.metadata)
+    installed = _installed()
     body = {
         "insitu": __version__,
         "code": code_digest(),

@@ -16,10 +16,11 @@ from insitu.config import Setup
 from insitu.errors import InsituError
 from insitu.run.egress import recounted
 from insitu.run.environment import environment
-from insitu.store.canonical import canonical, digest_bytes
+from insitu.store.canonical import canonical, digest_bytes, features_body
 from insitu.store.files import Disk, refuse_network
 from insitu.store.recover import find_unsealed, recover
-from insitu.types import Geometry
+from insitu.store.segments import SourceSpec
+from insitu.types import Detector, Geometry, Reader
 
 FORMAT = 1
 
@@ -74,6 +75,22 @@ def digest_geometry(geometry: Geometry) -> str:
     }
     rings = Path(geometry.calibrant)
     return digest_bytes(canonical({**body, "calibrant": rings.name if rings.is_absolute() else geometry.calibrant}))
+
+
+def source_spec(detector: Detector, reader: Reader | None = None, *, simulated: bool = False) -> SourceSpec:
+    """How the frames of a detector are kept. A reader with a true attribute `prompt` has somebody who reads them beside
+    the run."""
+    attributes: dict[str, Any] = {"calibration": features_body(detector.calibration)} if detector.calibration else {}
+    if simulated:
+        attributes["simulated"] = True
+    return SourceSpec(
+        codec=detector.codec,
+        shard_frames=detector.shard_frames,
+        varying=detector.varying,
+        attributes=attributes,
+        geometry=digest_geometry(detector.geometry) if detector.geometry else "",
+        prompt=bool(getattr(reader, "prompt", False)),
+    )
 
 
 def open_body(setup: Setup, uid: str, digests: Mapping[str, Any], **more: Any) -> dict[str, Any]:

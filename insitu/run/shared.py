@@ -172,6 +172,7 @@ def frame_of(a: Arrival, seq: int, n: int) -> Frame:
         source_run_uid=a.source_run_uid,
         complete=a.complete,
         provisional=a.provisional,
+        series=a.series,
         seq=seq,
         n=n,
     )

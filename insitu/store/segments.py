@@ -1,7 +1,7 @@
 """The raw frames of one source on disk: segments, their arrays, axes and columns.
 
-A segment is a stretch of frames of one kind. A change of shape, dtype, unit, static axes, exposure or of what comes
-with the data (sigma, mask) opens the next one. `row = seq - first_seq`.
+A segment is a stretch of frames of one kind. A change of shape, dtype, unit, static axes, exposure, series or of what
+comes with the data (sigma, mask) opens the next one. `row = seq - first_seq`.
 """
 
 from collections.abc import Mapping
@@ -42,6 +42,8 @@ class SourceSpec:
     varying: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     geometry: str = ""
+    prompt: bool = False
+    """Somebody reads beside the run: the views are brought up to date with every commit."""
 
 
 def frame_arrays(frame: Arrival, varying: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -106,7 +108,7 @@ class Segmenter:
         """The segment's number (one more than the last: it opens), or None: a late frame whose row lies in a segment
         of another kind."""
         arrays = frame_arrays(frame, self._varying)
-        structure = (frame.dims, frame.unit, tuple((k, a.shape, a.dtype.str) for k, a in arrays.items()))
+        structure = (frame.series, frame.dims, frame.unit, tuple((k, a.shape, a.dtype.str) for k, a in arrays.items()))
         static = static_axes(frame, self._varying)
         if refill:
             for i in range(len(self._kinds) - 1, -1, -1):
@@ -132,6 +134,7 @@ class Segment:
 
     def __init__(self, folder: Path, index: int, first_seq: int, frame: Frame, spec: SourceSpec, disk: Disk) -> None:
         self.folder, self.index, self.first_seq, self.disk = folder, index, first_seq, disk
+        self.prompt = spec.prompt
         self.rows = 0
         self._awake = True  # something is open, or not published for good
         static = static_axes(frame, spec.varying)
@@ -208,7 +211,14 @@ def _segment_body(
             }
             for name, a in arrays.items()
         },
+        **_series(frame, first_seq),
     }
+
+
+def _series(frame: Frame, first_seq: int) -> dict[str, Any]:
+    """Which series a segment holds, and its frame that opened it: the instrument's number, and the row."""
+    begun = {"uid": frame.series, "source_seq": frame.source_seq, "row": frame.seq - first_seq}
+    return {"series": begun} if frame.series else {}
 
 
 def _unit(frame: Frame) -> str | list[str]:

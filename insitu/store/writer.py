@@ -184,9 +184,9 @@ class RunWriter:
 
     def commit(self) -> tuple[list[int], list[int]]:
         """Make the group durable. Returns `n` of the frames and of the records that were acknowledged by it."""
-        for segment in self._touched:
+        touched, self._touched = self._touched, set()
+        for segment in touched:
             segment.sync()
-        self._touched.clear()
         if self._frames:
             self._durable = max(self._durable, self._frames[-1])
         spoken: list[int] = []
@@ -208,9 +208,11 @@ class RunWriter:
         self._uncounted.clear()
         self.counted = self.tally.as_dict()  # whole and balanced, for other threads to look at
         stored, self._frames = self._frames, []
-        now = time.monotonic()
-        if now - self._published_at >= PUBLISH_EVERY_S:
-            self._published_at = now
+        for segment in touched:
+            if segment.prompt:
+                segment.publish(segment.rows)
+        if time.monotonic() - self._published_at >= PUBLISH_EVERY_S:
+            self._published_at = time.monotonic()
             self.publish()
         return stored, spoken
 

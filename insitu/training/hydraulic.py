@@ -4,7 +4,7 @@
 
 Data: `line/hydraulic_dev.npz` of the measurements (real; one rig). Whole blocks of 50 cycles are left out, never single
 ones. Whether the sensors tell a component's state at all is tested: where the 95 % interval of the balanced accuracy,
-over blocks, reaches below `LEAST` (or below chance), the bundle says that it is not observable, and abstains always.
+over blocks, reaches below `LEAST` (or below chance), the bundle says that it is not observable, and every verdict of it is unknown.
 """
 
 import csv
@@ -123,7 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=split,
         metrics=[metric],
         ranges=ranges_of(of.x, share=0.2, room=0.25),
-        decision=Judgement(temperature=round(temperature(logits, truth), 4), abstain_below=0.5 if seen else 1.0),
+        decision=Judgement(
+            temperature=round(temperature(logits, truth), 4), abstain_below=0.5, unobservable="" if seen else why
+        ),
         batch_exact=False,
     )
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from insitu.features.candidates import read_candidates
 from insitu.maths.diffraction.cell import terms
+from insitu.maths.diffraction.library import LIBRARY, Entry, cell_of, cif
 from insitu.maths.diffraction.phase_kernel import add_lines
 from insitu.maths.diffraction.powder import lorentz_polarisation
 from insitu.maths.diffraction.reference_pattern import ReferencePhase
-from insitu.training.structures import STRUCTURES, Entry, cell_of, cif
 from insitu.types import Axis, Feature, Frame
 
 TUBES = ((1.54059, 1.54443), (1.54059, 0.0), (0.70932, 0.71361), (1.78900, 1.79284))
@@ -56,7 +56,7 @@ class Drawn(NamedTuple):
 
 def known(structures: dict[str, Entry] | None = None) -> list[Known]:
     """The candidates (or other structures), in order of their names."""
-    wanted = STRUCTURES if structures is None else structures
+    wanted = LIBRARY if structures is None else structures
     with tempfile.TemporaryDirectory() as folder:
         for name, entry in wanted.items():
             (Path(folder) / f"{name}.cif").write_text(cif(name, entry), encoding="utf-8")
@@ -68,12 +68,12 @@ def strangers(count: int, seed: int) -> list[Known]:
     """Structures that are no candidates: two of three have the atoms of a candidate in a cell whose edges are changed
     by 3 to 15 % each, one has a few atoms anywhere in a large cell of low symmetry, with many lines."""
     random = np.random.default_rng((seed, 77))
-    names, out = sorted(STRUCTURES), {}
+    names, out = sorted(LIBRARY), {}
     for i in range(count):
         if i % 3 == 2:
             out[f"stranger_{i}"] = _anything(random)
             continue
-        group, edges, sites = entry = STRUCTURES[names[int(random.integers(len(names)))]]
+        group, edges, sites = entry = LIBRARY[names[int(random.integers(len(names)))]]
         a, b, c, *angles = cell_of(entry)
         change = 1.0 + random.choice([-1.0, 1.0], 3) * random.uniform(0.03, 0.15, 3)
         change[1] = change[0] if a == b else change[1]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from insitu.maths.diffraction import library
 from insitu.models.manifest import Judgement
 from insitu.models.preparing import preparation
 from insitu.readers.diffraction import Patterns
@@ -213,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     metrics += real_figures(measured(chosen.data), names, model, at, level)
     for metric in metrics:
         print(metric)
-    code = [Path(__file__), Path(__file__).with_name("xrd_patterns.py"), Path(__file__).with_name("structures.py")]
+    code = [Path(__file__), Path(__file__).with_name("xrd_patterns.py"), Path(library.__file__)]
     settings = {"code": files_digest(code), **PARAMS}
     publish(
         chosen,

@@ -12,7 +12,6 @@ from bluesky.utils import RunEngineInterrupted
 
 from insitu.bluesky import Session
 from insitu.replay import verify
-from insitu.types import Action, Decision, Measurement
 from tests.bluesky.camera import Camera, Heard, entries, pictures, session, stored
 from tests.sessions import run_engine
 
@@ -105,19 +104,6 @@ def clean(seed: int, folder: Path, frames: int) -> dict[str, int]:
     return {"clean_frames": counts["stored"], "dropped": counts["dropped"]}
 
 
-class AsCommanded:
-    """A rule that does what the context says: 1 pause, 2 finish, 3 halt."""
-
-    name = "commanded"
-
-    def __call__(self, measurement: Measurement, verdicts: Any) -> Decision | None:
-        command = int(measurement.context["beam"].value or 0)
-        if not command:
-            return None
-        action = (Action.PAUSE, Action.FINISH, Action.HALT)[command - 1]
-        return Decision(action=action, reason=f"command {command} at {measurement.n}", valid_s=30.0)
-
-
 class Unruly(Camera):
     """A camera whose beam signal is a command now and then."""
 
@@ -159,7 +145,7 @@ def random_actions(seed: int, folder: Path, actions: int, *, limit_s: float = 60
     every event is a stored frame, and what happened to every plan is in the ledger."""
     rng, done, did = random.Random(seed), threading.Event(), list[str]()
     camera, until = Unruly(rng), time.monotonic() + limit_s
-    recipe = {"models": [], "rules": [{"use": f"{__name__}:AsCommanded"}]}
+    recipe = {"models": [], "rules": [{"use": "tests.bluesky.roles:AsCommanded"}]}
     with run_engine() as engine:
         heard, plans, resumed = Heard(engine), 0, 0
         with session(engine, folder, recipe=recipe) as insitu:
@@ -207,4 +193,4 @@ def explained(insitu: Session, heard: Heard, counts: dict[str, int]) -> dict[str
     return {**counts, "events": events, "runs": len(insitu.summaries), "logged_actions": len(acted)}
 
 
-__all__ = ["FAULTS", "AsCommanded", "clean", "faulty", "random_actions"]
+__all__ = ["FAULTS", "clean", "faulty", "random_actions"]

@@ -1,11 +1,12 @@
 """What tests of a session plant in the process of its run: imported there, so nothing heavy is imported here."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from insitu.store.files import Disk as Files
-from insitu.types import Feature, Frame, Measurement, Output, Verdict
+from insitu.types import Action, Decision, Feature, Frame, Measurement, Output, Verdict
 
 WAIT_S = 20.0
 
@@ -51,3 +52,26 @@ class Raises:
         if frame.seq % 3 == 2:
             raise RuntimeError("planted")
         return {self._key: Feature(frame.seq, "")}
+
+
+class AsCommanded:
+    """A rule that does what the context says: 1 pause, 2 finish, 3 halt."""
+
+    name = "commanded"
+
+    def __call__(self, measurement: Measurement, verdicts: Any) -> Decision | None:
+        command = int(measurement.context["beam"].value or 0)
+        if not command:
+            return None
+        action = (Action.PAUSE, Action.FINISH, Action.HALT)[command - 1]
+        return Decision(action=action, reason=f"command {command} at {measurement.n}", valid_s=30.0)
+
+
+class Dies:
+    """A feature that takes its process with it."""
+
+    def __init__(self, *, name: str = "dies") -> None:
+        self.outputs = {f"{name}_value": Output(unit="")}
+
+    def __call__(self, frame: Frame, refs: Any, before: Any) -> dict[str, Feature]:
+        os._exit(9)

@@ -40,7 +40,7 @@ def session(engine: RunEngine, root: Path, *features: dict[str, Any], **more: An
         "format": 1, "source": "det", "dims": ["two_theta"], "unit": "counts",
         "reader": {"use": "documents", "data": "pattern", **more.pop("reader", {})}, **more.pop("bench", {}),
     }  # fmt: skip
-    return Session(engine, recipe, data_root=root, detectors={"bench": bench}, **more)
+    return Session(engine, recipe, data_root=root, detectors={"bench": bench}, **{"mode": "act", **more})
 
 
 def heated(motor: SynAxis, transition: float, seed: int, width: float = 0.8) -> SynSignal:
@@ -184,20 +184,16 @@ def test_without_a_session_the_scan_is_even_and_can_be_looked_at(engine, capsys)
 
 @pytest.mark.parametrize("fault", ["extractor", "disk", "queue", "held", "watch"])
 def test_a_pipeline_that_fails_leaves_an_even_scan_that_says_so(engine, tmp_path, monkeypatch, caplog, fault):
-    motor, more = SynAxis(name="furnace"), {"reader": {"queue": 1}} if fault == "queue" else {}
-    features = {**MIDDLE, "fail": 1.0} if fault == "extractor" else MIDDLE
-    with session(engine, tmp_path, features, **more) as insitu:
+    motor, features = SynAxis(name="furnace"), [{**MIDDLE, "fail": 1.0} if fault == "extractor" else MIDDLE]
+    if fault == "disk":
+        (tmp_path / "full").touch()
+        features += [{"use": "tests.bluesky.roles:Disk", "full": str(tmp_path / "full")}]
+    with session(engine, tmp_path, *features) as insitu:
         if fault == "held":
             insitu.hold()
             wait_for(lambda: insitu.device.state.get() == "held")
-        if fault == "disk":
-            from insitu.store.files import Disk
-
-            monkeypatch.setattr(Disk, "sync", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-            engine(bps.sleep(0.1))
         if fault == "queue":
-            (reader,) = insitu.run.readers.values()
-            monkeypatch.setattr(getattr(reader, "reader", reader)._queue, "put_nowait", lambda _: 1 / 0)
+            monkeypatch.setattr(insitu._outlet, "put", lambda *_: 1 / 0)
         if fault == "watch":
             monkeypatch.setattr(insitu, "watch", lambda _: 1 / 0)
         plan = refine_scan(insitu, [heated(motor, 350, 0)], motor, 300, 400, 5, "middle", most=9, within_s=0.3)
@@ -211,6 +207,26 @@ def test_a_pipeline_that_fails_leaves_an_even_scan_that_says_so(engine, tmp_path
         assert "the plan goes on as planned" in caplog.text
         last = [d["data"] for name, d in found if name == "event"][-1]
         assert last["outcome_unanswered"] == 9
+
+
+def test_where_the_session_advises_a_plan_goes_as_planned_and_records_what_it_would_have_done(engine, tmp_path):
+    motor, exposure = SynAxis(name="furnace"), Signal(name="exposure_s", value=0.5)
+    detector = heated(motor, 350, 0)
+    with session(engine, tmp_path, MIDDLE, {"use": "totals"}, mode="advise") as insitu:
+        refine = refine_scan(insitu, [detector], motor, 300, 400, 5, "middle", most=9, within_s=20)
+        refined, found = documents_of(engine, refine)
+        repeats, _ = documents_of(engine, scan_until(insitu, [detector], "middle", 5.0, 4, within_s=20))
+        _, told = documents_of(engine, exposure_scan(insitu, [detector], exposure, 2, full=1e6, within_s=20))
+    assert max(np.diff(sorted(x for x, _ in refined.points))) == 12.5
+    assert refined.why.endswith("the session advises, mode act adapts")
+    assert len(repeats.points) == 4
+    assert exposure.get() == 0.5
+    advised = [d["data"] for name, d in found if name == "event" and "advice_value" in d["data"]]
+    assert advised[0]["advice_value"] in (337.5, 350.0, 362.5)
+    assert [d["data"]["advice_value"] for name, d in told if name == "event" and "advice_value" in d["data"]] == [2, 2]
+    with StoredRun(Path(insitu.summaries[0].path)) as stored:
+        notes = [e.body for e in stored.entries("event") if e.body.get("what") == "advised"]
+    assert [n["by"] for n in notes] == ["refine_scan"] * len(advised) + ["scan_until", "exposure_scan", "exposure_scan"]
 
 
 def wait_for(true: Any) -> None:

@@ -1,20 +1,13 @@
 """The registry: what is in force is verified, whatever was done, killed or damaged before."""
 
-import os
-import random
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from insitu.errors import ModelError, NotFoundError, StorageError
-from insitu.models.bundle import call, session
 from insitu.models.registry import Registry
+from tests import switches
 from tests.bundles import convolutions, pair, written
 
 
@@ -168,54 +161,10 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(registry: Registry
         registry.choose("huge", 0.0)
 
 
-SWITCHING = """
-import random, sys
-from pathlib import Path
-from insitu.models.registry import Registry
-from insitu.errors import ModelError
-registry = Registry(Path(sys.argv[1]), keys=[Path(sys.argv[2])])
-dice = random.Random(int(sys.argv[3]))
-print("ready", flush=True)
-while True:
-    step = dice.choice(["add", "activate", "canary", "promote", "rollback"])
-    try:
-        if step == "add":
-            registry.add(Path(dice.choice(sys.argv[4:])))
-        elif step == "activate":
-            registry.activate("tiny", str(dice.randint(1, 3)))
-        elif step == "canary":
-            registry.canary("tiny", str(dice.randint(1, 3)))
-        elif step == "promote":
-            registry.promote("tiny", why="x", criteria={})
-        else:
-            registry.rollback("tiny")
-    except ModelError:
-        pass
-"""
-
-
-def killed_while_switching(root: Path, public: Path, bundles: list[Path], seed: int) -> None:
-    """One process that switches all the time, killed at a random moment: what is in force is whole and runs."""
-    arguments = [sys.executable, "-c", SWITCHING, str(root), str(public), str(seed), *map(str, bundles)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, start_new_session=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    time.sleep(random.Random(seed).uniform(0.0, 0.4))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    registry = Registry(root, keys=[public])
-    choice = registry.choose("tiny", 0.0)
-    assert not choice.told
-    golden, expected = choice.acting.golden()
-    (found,) = call(session(choice.acting), golden, choice.acting.manifest)
-    assert np.allclose(found, expected, atol=1e-4)
-
-
 def test_a_kill_at_any_moment_leaves_a_verified_current_bundle(
     registry: Registry, keys: tuple[Path, Path], bundles: list[Path]
 ) -> None:
     """A sample; `make prove` does hundreds."""
     registry.activate("tiny", "1")
     for seed in range(3):
-        killed_while_switching(registry.root, keys[1], bundles, seed)
+        switches.killed(registry.root, keys[1], bundles, seed)

@@ -5,69 +5,30 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from insitu.errors import ModelError
 from insitu.models import shapes, wire
 from insitu.models.bundle import open_session
 from insitu.models.shape_rules import RULES
 from tests import networks
+from tests.hostile import BOMBS, drawn, ints, n
 
 F, I, U = TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8  # noqa: E741
-
-
-def ints(*values: int) -> np.ndarray:
-    return np.array(values, np.int64)
-
-
-def drawn(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 def small(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 9, shape).astype(np.uint8)
 
 
-def n(op: str, inputs: str, outputs: str = "y", **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(op, inputs.replace("_", "").split(","), outputs.split(","), **attributes)
-
-
 ONE = np.float32(0.1)
 ZERO = np.uint8(0)
 IMAGE, LINE, FLAT = (2, 3, 8, 10), (2, 3, 17), (2, 12)
-UNARY = [
-    "Abs",
-    "Celu",
-    "Ceil",
-    "Cos",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "LeakyRelu",
-    "Log",
-    "LogSoftmax",
-    "Mish",
-    "Neg",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Tanh",
-    "ThresholdedRelu",
-    "Dropout",
-    "LpNormalization",
-]
+WORDS = """
+Abs Celu Ceil Cos Elu Erf Exp Floor HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Neg Reciprocal Relu Round
+Selu Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu Dropout LpNormalization
+"""
+UNARY = WORDS.split()
 BINARY = ["Add", "Div", "Mul", "Pow", "PRelu", "Sub", "Max", "Min", "Mean", "Sum"]
 COMPARED = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
 LOGICAL = ["And", "Or", "Xor"]
@@ -108,6 +69,8 @@ CASES: list[tuple[str, list[onnx.NodeProto], dict[str, np.ndarray], tuple[int, .
     ("MaxPool", [n("MaxPool", "x", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])], {}, IMAGE, F),
     ("AveragePool", [n("AveragePool", "x", kernel_shape=[4], strides=[3], ceil_mode=1, pads=[1, 2])], {}, LINE, F),
     ("AveragePool", [n("AveragePool", "x", kernel_shape=[3, 3], auto_pad="SAME_LOWER", strides=[2, 2])], {}, IMAGE, F),
+    ("MaxPool", [n("MaxPool", "x", kernel_shape=[4], strides=[3], ceil_mode=1, pads=[1, 2])], {}, LINE, F),
+    ("MaxPool", [n("MaxPool", "x", kernel_shape=[2], strides=[5], ceil_mode=1, pads=[1, 1])], {}, (1, 1, 10), F),
     ("GlobalAveragePool", [n("GlobalAveragePool", "x")], {}, IMAGE, F),
     ("GlobalMaxPool", [n("GlobalMaxPool", "x")], {}, LINE, F),
     ("Gemm", [n("Gemm", "x,w,b", transB=1)], {"w": drawn(5, 12), "b": drawn(5)}, FLAT, F),
@@ -177,6 +140,7 @@ CASES: list[tuple[str, list[onnx.NodeProto], dict[str, np.ndarray], tuple[int, .
     ),
 ]  # fmt: skip
 LATER = [
+    ("Mish", [n("Mish", "x")], {}, LINE, F),
     ("Gelu", [n("Gelu", "x")], {}, LINE, F),
     ("GroupNormalization", [n("GroupNormalization", "x,a,a", num_groups=3)], {"a": drawn(3)}, IMAGE, F),
     ("ReduceMean", [n("ReduceMean", "x,a", keepdims=0)], {"a": ints(1)}, LINE, F),
@@ -223,46 +187,6 @@ def test_sizes_that_are_computed_from_the_shape_are_followed() -> None:
     assert foretold(model, (5, 1, 32)) == (5, 16, 2)
     x = drawn(5, 1, 32)
     assert np.asarray(open_session(model.SerializeToString()).run(None, {"x": x})[0]).shape == (5, 16, 2)
-
-
-BIG = 2**20
-BOMBS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
-    "Expand": ([n("Expand", "x,s")], {"s": ints(BIG, BIG, 32)}),
-    "Tile": ([n("Tile", "x,s")], {"s": ints(BIG, BIG, 1)}),
-    "ConstantOfShape": ([n("ConstantOfShape", "s", "c"), n("Add", "x,c")], {"s": ints(BIG, BIG, 1)}),
-    "Range": ([n("Range", "a,b,c")], {"a": np.float32(0), "b": np.float32(1e9), "c": np.float32(1e-3)}),
-    "Range of doubles": ([n("Range", "a,b,c")], {"a": np.float64(0), "b": np.float64(1e300), "c": np.float64(1e-300)}),
-    "Range to infinity": ([n("Range", "a,b,c")], {"a": np.float32(0), "b": np.float32(np.inf), "c": np.float32(1)}),
-    "Resize": ([n("Resize", "x,_,s")], {"s": np.array([1, BIG / 2, BIG / 2], "f4")}),
-    "Resize by nothing": ([n("Resize", "x,_,s")], {"s": np.array([1, np.nan, 1], "f4")}),
-    "Resize to infinity": ([n("Resize", "x,_,s")], {"s": np.array([1, np.inf, 1], "f4")}),
-    "Resize to sizes": ([n("Resize", "x,_,_,s")], {"s": ints(1, BIG, BIG)}),
-    "Pad": ([n("Pad", "x,p")], {"p": ints(0, 0, 2**40, 0, 0, 0)}),
-    "Pad below": ([n("Pad", "x,p")], {"p": ints(0, 0, -(2**40), 0, 0, 2**40)}),
-    "pads": ([n("MaxPool", "x", kernel_shape=[2], pads=[2**40, 0])], {}),
-    "an outer product": ([n("Transpose", "x", "t", perm=[2, 1, 0]), n("MatMul", "t,x")], {}),
-    "broadcasting": (
-        [n("Expand", "x,s", "a"), n("Transpose", "a", "b", perm=[1, 0, 2]), n("Mul", "a,b")], {"s": ints(BIG, 1, 32)},
-    ),
-    "a concatenation": ([n("Concat", ",".join(["x"] * 40), "a" if i == 0 else f"a{i}", axis=1) for i in range(1)]
-                        + [n("Concat", ",".join(["a"] * 40), "b", axis=1), n("Concat", ",".join(["b"] * 5000), "y", axis=1)],
-                        {}),
-    "many that live together": (
-        [n("Expand", "x,s", f"a{i}") for i in range(40)] + [n("Sum", ",".join(f"a{i}" for i in range(40)))],
-        {"s": ints(4, 2**16, 32)},
-    ),
-    "weights of a convolution": (
-        [n("ConstantOfShape", "s", "w"), n("Conv", "x,w")], {"s": ints(2**25, 1, 1)},
-    ),
-    "a transposed convolution": (
-        [n("ConvTranspose", "x,w", strides=[2**19], output_padding=[2**19 - 1])], {"w": drawn(1, 64, 1)},
-    ),
-    "output padding": ([n("ConvTranspose", "x,w", output_padding=[2**40])], {"w": drawn(1, 1, 1)}),
-    "the work of many convolutions": (
-        [n("Expand", "x,s", "a0"), *[n("Conv", f"a{i},w", f"a{i + 1}", pads=[2, 2]) for i in range(2000)]],
-        {"s": ints(4, 64, 32_768), "w": drawn(64, 64, 5)},
-    ),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BOMBS)

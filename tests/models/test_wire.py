@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import AttributeProto, TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from insitu.errors import ModelError
 from insitu.models import wire
 from tests import networks
+from tests.hostile import FORBIDDEN
 
 CHECKED = ("float32", "float64", "uint8", "int8", "uint16", "int16", "int32", "int64", "uint32", "bool")
 
@@ -54,114 +55,7 @@ def test_attributes_of_every_kind_are_those_of_onnx() -> None:
     assert found.attributes == {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
 
 
-def external(model: onnx.ModelProto) -> None:
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="../../../etc/passwd")
-
-
-def located(model: onnx.ModelProto) -> None:
-    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
-
-
-def functions(model: onnx.ModelProto) -> None:
-    model.functions.add(name="f", domain="mine")
-
-
-def training(model: onnx.ModelProto) -> None:
-    model.training_info.add()
-
-
-def sparse(model: onnx.ModelProto) -> None:
-    model.graph.sparse_initializer.add()
-
-
-def sub_graph(model: onnx.ModelProto) -> None:
-    model.graph.node[1].attribute.append(helper.make_attribute("then_branch", model.graph))
-
-
-def reference(model: onnx.ModelProto) -> None:
-    model.graph.node[0].attribute[0].ref_attr_name = "outer"
-
-
-def domain(model: onnx.ModelProto) -> None:
-    model.opset_import.add(domain="com.microsoft", version=1)
-
-
-def node_domain(model: onnx.ModelProto) -> None:
-    model.graph.node[0].domain = "com.microsoft"
-
-
-def no_opset(model: onnx.ModelProto) -> None:
-    model.ClearField("opset_import")
-
-
-def two_opsets(model: onnx.ModelProto) -> None:
-    model.opset_import.add(domain="ai.onnx", version=13)
-
-
-def settings(model: onnx.ModelProto) -> None:
-    model.metadata_props.add(key="ort_config", value='{"session_options": {"intra_op_num_threads": 64}}')
-
-
-def text(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(helper.make_tensor("t", TensorProto.STRING, [1], [b"text"]))
-
-
-def half(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(numpy_helper.from_array(np.zeros(2, np.float16), "t"))
-
-
-def sixty_four_gib(model: onnx.ModelProto) -> None:
-    tensor = model.graph.initializer[0]
-    tensor.dims[:] = [16, 2**30]
-
-
-def overflowing(model: onnx.ModelProto) -> None:
-    model.graph.initializer[0].dims[:] = [2**32, 2**32]  # 2^64 is 0 in 64 bits
-
-
-def empty_and_huge(model: onnx.ModelProto) -> None:
-    model.graph.initializer[0].dims[:] = [0, 2**40]
-
-
-def negative(model: onnx.ModelProto) -> None:
-    model.graph.initializer[0].dims[:] = [-4, -1, 5]
-
-
-def twice(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(model.graph.initializer[0])
-
-
-def two_kinds(model: onnx.ModelProto) -> None:
-    model.graph.node[0].attribute[0].i = 7
-
-
-def doubled_attribute(model: onnx.ModelProto) -> None:
-    model.graph.node[0].attribute.append(model.graph.node[0].attribute[0])
-
-
-def undefined(model: onnx.ModelProto) -> None:
-    model.graph.node[0].attribute[0].type = AttributeProto.UNDEFINED
-
-
-def sequence(model: onnx.ModelProto) -> None:
-    model.graph.input[0].CopyFrom(helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, [1]))
-
-
-def long_name(model: onnx.ModelProto) -> None:
-    model.graph.node[0].name = "n" * 10_000
-
-
-HOSTILE = [
-    external, located, functions, training, sparse, sub_graph, reference, domain, node_domain, no_opset, two_opsets,
-    settings, text, half, sixty_four_gib, overflowing, empty_and_huge, negative, twice, two_kinds, doubled_attribute,
-    undefined, sequence, long_name,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("change", HOSTILE)
+@pytest.mark.parametrize("change", FORBIDDEN)
 def test_what_no_bundle_needs_is_refused(change: Callable[[onnx.ModelProto], None]) -> None:
     model = networks.classifier()
     wire.read(model.SerializeToString())

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import pytest
 import tomli_w
 
 from insitu import cli
-from insitu.config import describe, load
+from insitu.config import describe, load, load_stored
 from insitu.errors import ConfigError, ModelError
 from insitu.models.bundle import read_bundle
 from insitu.models.registry import Registry
 from insitu.replay import reanalyse, verify
 from insitu.run import run
+from insitu.store.canonical import canonical, record_body
 from insitu.store.runs import StoredRun
+from insitu.types import Feature, Frame, Output, References
 from tests import bundles
 from tests.settings import detector, setup
 
@@ -169,3 +172,45 @@ def test_a_refused_bundle_ends_check_and_run_with_exit_6_before_the_first_frame(
     assert done.returncode == 6, done.stderr
     assert orjson.loads(done.stdout)["error"]["where"].endswith("spoilt/model.onnx")
     assert not (tmp_path / "insitu-data").exists()
+
+
+class Fussy:
+    """Takes 4 frames at once, and none that holds a 13th one among them."""
+
+    batch = 4
+
+    def __init__(self, *, name: str = "fussy") -> None:
+        self.outputs = {name: Output(unit="")}
+
+    def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
+        if frame.seq == 13:
+            raise RuntimeError("thirteen")
+        return {"fussy": Feature(float(frame.data.sum()), "")}
+
+    def many(self, frames: Sequence[Frame]) -> list[dict[str, Feature]]:
+        assert 1 <= len(frames) <= 4
+        return [self(frame, {}, ()) for frame in frames]
+
+
+def test_frames_measured_together_give_the_same_bytes_as_one_by_one(tiny: Path, tmp_path: Path) -> None:
+    other = bundles.written(tmp_path / "other", bundles.convolutions(seed=5), params=PATTERN, name="other")
+    table = recipe(tiny)
+    table["features"] += [
+        {"use": "onnx", "bundle": str(other), "allow_unsigned": True},
+        {"use": "tests.run.test_networks:Fussy"},
+        {"use": "totals"},
+    ]
+    live = run(setup(table, frames=70, faults=["missing@10-12"]), data_root=tmp_path / "data")
+    folder = Path(live.path)
+    with StoredRun(folder) as stored:
+        pipeline = load_stored(folder).pipeline()
+        assert pipeline.batch("det") == 32
+        items = [(frame, {}, ()) for frame in stored.frames()]
+        together = pipeline.measure_many(items)
+        single = [pipeline.measure(*item) for item in items]
+    assert [canonical(record_body(pipeline.judge(m))) for m in together] == [
+        canonical(record_body(pipeline.judge(m))) for m in single
+    ]
+    faults = [f for m in together for f in m.faults]
+    assert faults == ["feature fussy: RuntimeError: thirteen"]
+    assert verify(folder).identical

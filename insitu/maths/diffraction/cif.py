@@ -51,6 +51,11 @@ def read_cif(path: Path, name: str) -> list[ReferencePhase]:
         content = path.read_bytes()
     except OSError as e:
         raise ConfigError(f"cannot be read: {e.strerror}", where=str(path)) from e
+    return cif_phases(content, name, path)
+
+
+def cif_phases(content: bytes, name: str, path: Path) -> list[ReferencePhase]:
+    """All structures of a CIF file's content; `path` is what errors name."""
     digest = hashlib.blake2b(content, digest_size=20).hexdigest()
     tables = cached(digest)
     if tables is None:

@@ -1,0 +1,112 @@
+"""A laboratory automation script: two bench beamlines, driven through the command line, its JSON and its exit status.
+
+    python examples/beamline/automation.py [DATA_ROOT]
+
+On the first the sample is there: a run is watched, held, released, ended and proved. On the second the sample is lost:
+the run halts by itself, and the script asks why. No line of this needs EPICS, bluesky or Python.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+INSITU = [sys.executable, "-c", "from insitu.cli import main; main()"]  # where `insitu` is on the path: ["insitu"]
+RECIPE = Path(__file__).resolve().parent / "pipelines" / "bench_heating.toml"
+DONE, FINDINGS, INTERRUPTED = 0, 1, 130
+PATIENCE_S = 90.0
+Environment = dict[str, str]
+
+
+def start(*arguments: str, env: Environment) -> subprocess.Popen[str]:
+    """A command that goes on; its object comes on its stdout."""
+    return subprocess.Popen([*INSITU, *arguments, "--json"], stdout=subprocess.PIPE, text=True, env=os.environ | env)
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The one object of a command."""
+    assert process.stdout is not None
+    found = json.loads(process.stdout.readline())
+    if "error" in found and "run_uid" not in found:
+        sys.exit(f"{found['error']['what']} {found['error']['remedy']}")
+    return found
+
+
+def insitu(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """A command that ends: its exit status and its object."""
+    process = start(*arguments, env={})
+    found = said(process)
+    return process.wait(PATIENCE_S), found
+
+
+def beamline(prefix: str, *options: str) -> subprocess.Popen[str]:
+    """A bench beamline whose detector runs."""
+    given = ("--prefix", prefix, "--acquire", "--exposure", "0.05", "--period", "0.1", *options)
+    return start("sim", "beamline", *given, env={})
+
+
+def run(prefix: str, root: str, env: Environment) -> subprocess.Popen[str]:
+    """A run on what a beamline's detector gives, in mode `act`."""
+    settings = ['detectors=["bench_pva"]', f'detector.reader.pv="{prefix}:Pva1:Image"']
+    settings.append(f'detector.reader.context={{furnace="{prefix}:furnace.RBV"}}')
+    given = ["run", str(RECIPE), "--mode", "act", "--operator", "robot", "--data-root", root]
+    return start(*given, *(word for setting in settings for word in ("--set", setting)), env=env)
+
+
+def until_judged(process: subprocess.Popen[str], root: str) -> None:
+    """Wait until a run has judged a frame."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and process.poll() is None:
+        if any(Path(root).glob("runs/*/*/ledger.db")):
+            code, found = insitu("status", "last", "--data-root", root)
+            if code == DONE and found["last"]:
+                return
+        time.sleep(0.2)
+    sys.exit(f"no frame was judged: {process.communicate()[0] if process.poll() is not None else 'none came'}")
+
+
+def good(root: str, env: Environment) -> bool:
+    """Watch, hold, release, end and prove a run."""
+    process = run("GOOD", root, env)
+    until_judged(process, root)
+    held, _ = insitu("hold", "last", "--data-root", root, "--reason", "looking at the sample", "--operator", "robot")
+    _, standing = insitu("status", "last", "--data-root", root)
+    released, _ = insitu("release", "last", "--data-root", root, "--operator", "robot")
+    print(f"good: held ({held}), state {standing['state']}, released ({released})")
+    process.send_signal(signal.SIGINT)
+    summary, code = said(process), process.wait(PATIENCE_S)
+    print(f"good: {summary['ended']} ({code}), {summary['frames']['lost']} frames lost")
+    proved, report = insitu("verify", summary["path"])
+    print(f"good: {'proved' if proved == DONE else 'NOT PROVED'} ({proved}), {report['mode']}")
+    return (held, standing["state"], released, code, proved) == (DONE, "held", DONE, INTERRUPTED, DONE)
+
+
+def bad(root: str, env: Environment) -> bool:
+    """A run that must halt by itself, and why it did."""
+    process = run("LOST", root, env)
+    summary, code = said(process), process.wait(PATIENCE_S)
+    print(f"lost: {summary['ended']} ({code})")
+    asked, why = insitu("why", summary["path"])
+    print(f"lost: {why['decision']['rule']}: {why['decision']['reason']} ({asked})")
+    return (code, summary["ended"]) == (FINDINGS, "halted")
+
+
+def main() -> int:
+    """0 if both went as they should."""
+    root = sys.argv[1] if len(sys.argv) > 1 else "insitu-data"
+    benches = [beamline("GOOD"), beamline("LOST", "--fault", "lost_sample@0")]
+    try:
+        environments = [said(bench)["environment"] for bench in benches]
+        return 0 if good(root, environments[0]) and bad(root, environments[1]) else 1
+    finally:
+        for bench in benches:
+            bench.terminate()
+        print(f"beamlines ended with {[bench.wait(PATIENCE_S) for bench in benches]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Plans that take pictures whose conditions follow what is seen: see `insitu.bluesky.plans`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import bluesky.plan_stubs as bps
+
+from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.moving import limit_of
+from insitu.bluesky.reporting import ADVISES, Outcome, advise, in_run, metadata, tell
+from insitu.bluesky.windows import checked_range, exposure_for
+from insitu.errors import UsageError
+from insitu.types import Feature
+
+log = logging.getLogger(__name__)
+
+
+def exposure_scan(
+    session: Any,
+    detectors: Sequence[Any],
+    exposure: Any,
+    num: int,
+    *,
+    full: float,
+    maximum: str = "maximum",
+    saturated: str = "saturated_fraction",
+    target: float = 0.5,
+    band: tuple[float, float] = (0.25, 0.75),
+    allowed: float = 0.0,
+    within_s: float = 2.0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """`num` frames whose exposure follows the intensity, so that they stay below saturation.
+
+    `exposure`: the signal that sets it, in seconds; `full`: the number at which a point saturates; see
+    `insitu.bluesky.windows.exposure_for` for the rest. Never outside `[limits]`, never faster than its rate. Without
+    answers, and where the session advises, the exposure stays. Result: `Outcome`, points (exposure in s, maximum),
+    value: the exposure at the end.
+    """
+    if num < 1:
+        raise UsageError(f"{num} frames", where="num", expected="1 or more")
+    limit = limit_of(session, exposure, "s")
+    exposure_for(1.0, None, None, full=full, target=target, band=band)  # refuses nonsense now
+    args = {"num": num, "full": full, "target": target, "band": list(band), "allowed": allowed}
+    meta = metadata("exposure_scan", exposure.name, f"{maximum}, {saturated}", detectors, [], args, md)
+
+    def frames(present: float) -> Plan:
+        points: list[tuple[float, Feature | None]] = []
+        moved, changes, kept = -math.inf, 0, 0
+        for _ in range(num):
+            yield from bps.checkpoint()
+            point = asking.number()
+            yield from bps.trigger_and_read([*detectors, exposure, *asking.signals])
+            answer = yield from asking.ask(point)
+            points.append((present, answer[maximum] if answer else None))
+            if not answer or not asking.reachable:
+                continue
+            wanted = exposure_for(
+                present,
+                answer[maximum],
+                answer[saturated],
+                full=full,
+                target=target,
+                band=band,
+                allowed=allowed,
+                limit=limit,
+            )
+            kept += wanted.limited
+            soon = limit is not None and limit.rate_hz and time.monotonic() - moved < 1.0 / limit.rate_hz
+            if wanted.exposure_s != present and not asking.acts:
+                yield from advise(
+                    asking, "exposure_scan", wanted.exposure_s, f"exposure {wanted.exposure_s:g} s: {wanted.why}"
+                )
+            elif wanted.exposure_s != present and not soon:
+                log.info("exposure %g s -> %g s: %s", present, wanted.exposure_s, wanted.why)
+                yield from bps.mv(exposure, wanted.exposure_s)
+                present, moved, changes = wanted.exposure_s, time.monotonic(), changes + 1
+        why = f"{num} frames are done, the exposure changed {changes} times, limits kept it {kept} times"
+        why = why if asking.acts else f"{why}: {ADVISES}"
+        last = Feature(present, "s")
+        yield from tell(asking, num, last, why)
+        return Outcome(points=tuple(points), value=last, why=why, unanswered=asking.missed)
+
+    present = float((yield from bps.rd(exposure, default_value=1.0)))
+    checked_range(exposure.name, (present,), limit)
+    with Asking(session, (maximum, saturated), within_s) as asking:
+        uid, outcome = yield from in_run(frames(present), [*detectors, exposure], meta)
+        return replace(outcome, uids=(uid,))

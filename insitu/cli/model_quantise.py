@@ -1,0 +1,186 @@
+"""`insitu model quantise|distil|prune`: a smaller or faster network out of a bundle, if it is as good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from insitu.cli.options import DATA_ROOT, AsJson, DataRoot
+from insitu.cli.say import answer, table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from insitu.models.bundle import Bundle
+    from insitu.models.quantise import Outcome, Trial
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The bundle.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the new bundle.")]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", help="Private key that signs the new bundle; else it is unsigned."),
+]
+Trusted = Annotated[
+    list[Path] | None, typer.Option("--trust", metavar="FILE", help="A public key that is trusted as well; repeatable.")
+]
+Unsigned = Annotated[bool, typer.Option("--allow-unsigned", help="Take a bundle that nobody signed.")]
+Runs = Annotated[
+    list[str] | None,
+    typer.Option("--run", "-r", metavar="RUN", help="Stored frames to calibrate and try on; repeatable."),
+]
+Labelled = Annotated[
+    Path | None,
+    typer.Option("--labelled", metavar="FILE", help="npz with `input` and `right`: prepared inputs, labels by people."),
+]
+MostLoss = Annotated[float, typer.Option("--most-loss", metavar="POINTS", help="What may be lost, in points of 100.")]
+LeastGain = Annotated[float, typer.Option("--least-gain", metavar="TIMES", help="How much faster it must be.")]
+Serial = Annotated[int | None, typer.Option("--serial", metavar="N", help="Of the new bundle; else the next one.")]
+
+
+def quantise(
+    folder: Folder,
+    out: Out,
+    key: Key = None,
+    trust: Trusted = None,
+    allow_unsigned: Unsigned = False,
+    runs: Runs = None,
+    labelled: Labelled = None,
+    most_loss: MostLoss = 0.5,
+    least_gain: LeastGain = 1.2,
+    serial: Serial = None,
+    data_root: DataRoot = DATA_ROOT,
+    as_json: AsJson = False,
+) -> int:
+    """Try 8 bits on this machine: times, size and score side by side, and a new bundle of what pays."""
+    from insitu.models import quantise as q
+
+    bundle = _bundle(folder, trust, allow_unsigned)
+    calibration, trial = _inputs(bundle, runs, labelled, data_root)
+    outcome = q.quantise(bundle, calibration, trial, most_loss=most_loss, least_gain=least_gain)
+    return _written(bundle, outcome, out, key, serial, as_json=as_json)
+
+
+def prune(
+    folder: Folder,
+    out: Out,
+    share: Annotated[float, typer.Option("--share", help="Part of the channels to take away: 0 to 0.9.")] = 0.25,
+    key: Key = None,
+    trust: Trusted = None,
+    allow_unsigned: Unsigned = False,
+    runs: Runs = None,
+    labelled: Labelled = None,
+    most_loss: MostLoss = 0.5,
+    least_gain: LeastGain = 1.2,
+    serial: Serial = None,
+    data_root: DataRoot = DATA_ROOT,
+    as_json: AsJson = False,
+) -> int:
+    """Take the weakest channels away: a smaller network without training, if it is as good."""
+    from insitu.models import prune as p
+
+    bundle = _bundle(folder, trust, allow_unsigned)
+    calibration, trial = _inputs(bundle, runs, labelled, data_root)
+    outcome = p.prune(bundle, calibration, trial, share=share, most_loss=most_loss, least_gain=least_gain)
+    return _written(bundle, outcome, out, key, serial, as_json=as_json)
+
+
+def distil(
+    folder: Folder,
+    out: Out,
+    width: Annotated[int, typer.Option("--width", help="Channels (or units) of the student's first layer.")] = 16,
+    rounds: Annotated[int, typer.Option("--rounds", help="Times that the student sees the inputs.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Of everything drawn.")] = 0,
+    key: Key = None,
+    trust: Trusted = None,
+    allow_unsigned: Unsigned = False,
+    runs: Runs = None,
+    labelled: Labelled = None,
+    most_loss: MostLoss = 0.5,
+    least_gain: LeastGain = 1.2,
+    serial: Serial = None,
+    data_root: DataRoot = DATA_ROOT,
+    as_json: AsJson = False,
+) -> int:
+    """Teach a smaller network what a bundle's network says (needs the extra `train`)."""
+    from insitu.training import distil as d
+
+    bundle = _bundle(folder, trust, allow_unsigned)
+    calibration, trial = _inputs(bundle, runs, labelled, data_root)
+    outcome = d.distil(
+        bundle, calibration, trial, width=width, rounds=rounds, seed=seed, most_loss=most_loss, least_gain=least_gain
+    )
+    return _written(bundle, outcome, out, key, serial, as_json=as_json)
+
+
+def _bundle(folder: Path, trust: list[Path] | None, allow_unsigned: bool) -> Bundle:
+    from insitu.models.bundle import read_bundle
+
+    return read_bundle(folder, keys=trust or (), allow_unsigned=allow_unsigned)
+
+
+def _inputs(bundle: Bundle, runs: list[str] | None, labelled: Path | None, data_root: Path) -> tuple[np.ndarray, Trial]:
+    """Inputs to calibrate with, and those to try on: of stored runs, else what comes with the bundle. Every fourth of
+    them is only tried on."""
+    import numpy as np
+
+    from insitu.models.quantise import Trial
+
+    if runs:
+        from insitu.catalog import find_run
+        from insitu.replay.inputs import stored_inputs
+
+        folders = [find_run(run, data_root) for run in runs]
+        found = np.concatenate([stored_inputs(path, bundle.manifest).values for path in folders])
+        said = f"run {', '.join(path.name for path in folders)}"
+    else:
+        own = bundle.calibration()
+        found, said = (bundle.golden()[0], "golden.npz") if own is None else (own, "calibration.npz")
+    if labelled is not None:
+        return found, _labelled(labelled)
+    held = np.arange(len(found)) % 4 == 3
+    if len(found) < 32:  # too few to hold any back: the golden ones are tried as well
+        return found, Trial(inputs=np.concatenate([found, bundle.golden()[0]]), origin=f"{said} and golden.npz")
+    return found[~held], Trial(inputs=found[held], origin=f"{said}, every fourth")
+
+
+def _labelled(path: Path) -> Trial:
+    from insitu.models.arrays import read_arrays
+    from insitu.models.quantise import Trial
+
+    arrays = read_arrays(path.read_bytes(), str(path), ("input", "right"))
+    return Trial(inputs=arrays["input"], right=arrays["right"], origin=path.name)
+
+
+def _written(
+    bundle: Bundle, outcome: Outcome, out: Path, key: Path | None, serial: int | None, *, as_json: bool
+) -> int:
+    """Write the bundle of what was taken, and say what was compared."""
+    from insitu.models.quantise import successor, write
+
+    manifest = successor(bundle, outcome.taken, outcome, serial=serial)
+    new = write(out, bundle, manifest, outcome.taken.model, key=key)
+    m = new.manifest
+    body = {
+        "path": str(out), "name": m.name, "version": m.version, "serial": m.serial, "digest": new.digest,
+        "parent": m.parent, "signed_by": new.signed_by, "taken": outcome.taken.kind, "table": list(outcome.table),
+    }  # fmt: skip
+    answer(body, _text(body), as_json=as_json)
+    return 0
+
+
+def _text(body: dict[str, Any]) -> str:
+    head = ("", "median", "p99", "gain", "size", "score", "loss", "")
+    rows = [
+        (
+            r["kind"], f"{r['p50_ms']:g} ms", f"{r['p99_ms']:g} ms", f"{r['gain']:.2f}", f"{r['size']:.2f}",
+            f"{r['score']:.2f}", f"{r['loss']:.2f}", "taken" if r["taken"] else r["why"],
+        )
+        for r in body["table"]
+    ]  # fmt: skip
+    first = body["table"][0]
+    tried = f"Tried on {first['n']} inputs ({first['from']}); right is {first['right']}."
+    signed = "signed" if body["signed_by"] else "NOT SIGNED (give --key)"
+    new = f"{body['name']} {body['version']}, serial {body['serial']}, {signed}: {body['path']}"
+    return f"{table([head, *rows])}\n{tried}\n{new}"

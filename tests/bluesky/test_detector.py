@@ -1,0 +1,217 @@
+"""A detector whose frames lie in the run's store: its plan's documents point at them, and Tiled gives them back."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import event_model
+import numpy as np
+import orjson
+import pytest
+import zarr
+from bluesky import FailedStatus, RunEngine, plan_stubs, plans, preprocessors, protocols
+from ophyd.sim import SynAxis, SynSignal
+
+from insitu.bluesky import InsituDetector, Session
+from insitu.store.runs import StoredRun
+from tests.bluesky.camera import Heard
+from tests.sessions import run_engine
+from tests.tiled_server import ingested
+
+bp: Any = plans
+bps: Any = plan_stubs
+bpp: Any = preprocessors
+KINDS = {"img": ((6, 5), "u2"), "spec": ((40,), "f4"), "wave": ((2, 30), "i2")}
+
+
+@pytest.fixture
+def engine() -> Iterator[RunEngine]:
+    with run_engine() as engine:
+        yield engine
+
+
+class Takes:
+    """Random frames of one kind, and which were taken."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
+        self.random, self.shape, self.dtype = np.random.default_rng(7), shape, dtype
+        self.all: list[np.ndarray] = []
+
+    def __call__(self) -> np.ndarray:
+        self.all.append(self.random.integers(0, 3000, self.shape).astype(self.dtype))
+        return self.all[-1]
+
+
+def session(engine: RunEngine, root: Path, *sources: str, **more: Any) -> Session:
+    detectors = {s: {"format": 1, "source": s, "reader": {"use": "device"}} for s in sources or KINDS}
+    recipe = {"format": 1, "title": "t", "detectors": [*detectors], "features": [{"use": "totals"}], **more}
+    return Session(engine, recipe, data_root=root, detectors=detectors, mode="act")
+
+
+def pointed_at(heard: Heard) -> dict[str, dict[str, np.ndarray]]:
+    """By plan and data key, the frames that its documents point at, read by plain zarr; all documents are valid."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    resources, ends = {}, dict[str, int]()
+    for name, document in heard.all:
+        event_model.schema_validators[event_model.DocumentNames[name]].validate(document)
+        if name == "stream_resource":
+            assert (document["mimetype"], document["uri"][:17]) == ("application/x-zarr", "file://localhost/")
+            resources[document["uid"]] = document
+        if name == "stream_datum":
+            of, at = document["stream_resource"], document["indices"]
+            assert at["start"] == ends.get(of, 0), "indices have no gap"
+            assert at["stop"] - at["start"] == document["seq_nums"]["stop"] - document["seq_nums"]["start"]
+            ends[of] = at["stop"]
+    for uid, document in resources.items():
+        array = zarr.open_array(document["uri"].removeprefix("file://localhost"), mode="r")
+        found.setdefault(document["run_start"], {})[document["data_key"]] = np.asarray(array[: ends.get(uid, 0)])
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_tiled_gives_images_spectra_and_waveforms_back_bit_for_bit(engine, tmp_path, tiled):
+    heard, motor = Heard(engine), SynAxis(name="stage")
+    taken = {key: Takes(*kind) for key, kind in KINDS.items()}
+    with session(engine, tmp_path) as insitu:
+        devices = [
+            InsituDetector(insitu, "img", SynSignal(func=taken["img"], name="camera"), context=[motor]),
+            InsituDetector(insitu, "spec", taken["spec"], dims=("two_theta",), wait_s=30.0),
+            InsituDetector(insitu, "wave", taken["wave"], dims=("channel", "sample"), unit=("V", "A"), wait_s=30.0),
+        ]
+        devices[0]._wait_s = 30.0
+        assert all(isinstance(d, (protocols.Readable, protocols.Triggerable, protocols.Stageable)) for d in devices)
+        assert all(isinstance(d, protocols.WritesStreamAssets) for d in devices)
+        taken["img"].all.clear()  # ophyd's signal has taken one when it was made
+        engine(bp.scan(devices, motor, 0, 2, 3))
+        engine(bp.count(devices, 2))
+    (summary,) = insitu.summaries
+    assert {k: summary.frames[k] for k in ("stored", "invalid", "lost")} == {"stored": 15, "invalid": 0, "lost": 0}
+    uids = [d["uid"] for d in heard["start"]]
+    keys = heard["descriptor"][0]["data_keys"]
+    assert (keys["img"]["shape"], keys["img"]["dtype_numpy"], keys["img"]["dims"]) == ([6, 5], "<u2", ["y", "x"])
+    assert (keys["wave"]["units"], keys["spec"]["dtype_numpy"]) == ("V, A", "<f4")
+    found = pointed_at(heard)
+    for uid, part in zip(uids, (slice(0, 3), slice(3, 5)), strict=True):
+        for key, took in taken.items():
+            assert found[uid][key].dtype == took.all[0].dtype
+            assert np.array_equal(found[uid][key], took.all[part])
+    with StoredRun(Path(summary.path)) as stored:
+        frames = [f for f in stored.frames() if f.source == "img"]
+        addresses = [f.address(summary.run_uid) for f in frames]
+    assert [f.source_run_uid for f in frames] == [uids[0]] * 3 + [uids[1]] * 2
+    assert [f.context["stage"].value for f in frames] == [0, 1, 2, 2, 2]
+    assert [d["data"]["img_address"] for d in heard["event"]] == addresses
+    first = [pair for pair in heard.all if uids[0] in (pair[1].get("uid"), pair[1].get("run_start"))]
+    described = {d["uid"] for name, d in first if name == "descriptor"}
+    kept = [pair for pair in heard.all if pair in first or pair[1].get("descriptor") in described]
+    second = [pair for pair in heard.all if pair not in kept]
+    for documents, part in ((kept, slice(0, 3)), (second, slice(3, 5))):
+        file = tmp_path / "plan.jsonl"
+        file.write_bytes(b"\n".join(orjson.dumps(pair, option=orjson.OPT_SERIALIZE_NUMPY) for pair in documents))
+        held = ingested(tiled, file)["streams"]["primary"]
+        for key, took in taken.items():
+            assert held[key]["values"] == [frame.tolist() for frame in took.all[part]], key
+            assert np.dtype(held[key]["dtype"]) == took.all[0].dtype
+        assert held["img_address"] == addresses[part]
+
+
+def plan(device: Any, frames: int, before=lambda k: None):
+    @bpp.stage_decorator([device])
+    @bpp.run_decorator()
+    def inner():
+        yield from bps.checkpoint()
+        for k in range(frames):
+            before(k)
+            yield from bps.trigger_and_read([device])
+            yield from bps.sleep(0.02)
+
+    return inner()
+
+
+def test_after_a_suspension_a_change_of_shape_and_a_failure_indices_have_no_gap_and_frames_no_loss(engine, tmp_path):
+    heard, takes = Heard(engine), Takes(*KINDS["img"])
+    with session(engine, tmp_path, "img") as insitu:
+        device = InsituDetector(insitu, "img", takes, wait_s=30.0)
+
+        def suspend(k: int) -> None:
+            if k == 2:
+                insitu.actor.pause("a test")
+                threading.Timer(0.1, insitu.actor.resume, ["over"]).start()
+
+        def change(k: int) -> None:
+            takes.shape = (6, 5) if k < 2 else (3, 5)
+
+        def fail(k: int) -> None:
+            takes.dtype = "u2" if k < 1 else "no type"
+
+        engine(plan(device, 4, suspend))
+        suspended = len(takes.all)
+        engine(plan(device, 4, change))
+        takes.shape = (6, 5)
+        with pytest.raises(FailedStatus):
+            engine(plan(device, 3, fail))
+        takes.dtype = "u2"
+        engine(plan(device, 2))
+    numbers = [d["seq_num"] for d in heard["event"]][:suspended]
+    assert len(numbers) > len(set(numbers)) == 4, "the suspension went back to the checkpoint"
+    (summary,) = insitu.summaries
+    assert (summary.frames["stored"], summary.frames["invalid"], summary.frames["lost"]) == (suspended + 7, 1, 0)
+    with StoredRun(Path(summary.path)) as stored:
+        assert all(np.array_equal(f.data, took) for f, took in zip(stored.frames(), takes.all, strict=True))
+    first, second, third, fourth = (found["img"] for found in pointed_at(heard).values())
+    assert np.array_equal(first, takes.all[:suspended])
+    assert np.array_equal(second, takes.all[suspended : suspended + 2]), "the changed ones lie in another array"
+    assert np.array_equal(third, takes.all[suspended + 4 : suspended + 5])
+    assert np.array_equal(fourth, takes.all[suspended + 5 :])
+
+
+@pytest.mark.timeout(180)
+def test_a_run_that_hangs_or_is_killed_leaves_the_scan_running_and_costs_one_wait(engine, tmp_path, caplog):
+    heard, takes = Heard(engine), Takes(*KINDS["spec"])
+    with session(engine, tmp_path, "spec") as insitu:
+        device = InsituDetector(insitu, "spec", takes, dims=("energy",), wait_s=30.0)
+        pid, first = insitu._following.pid, insitu.run
+
+        def hang(k: int) -> None:
+            device._wait_s = 0.3 if k else 30.0
+            if k == 2:
+                os.kill(pid, signal.SIGSTOP)
+
+        def catch_up(k: int) -> None:
+            hang(k)
+            if k == 4:
+                os.kill(pid, signal.SIGCONT)
+                until(lambda: insitu.run.status()["frames"]["stored"] == 9)
+
+        engine(plan(device, 5, hang))
+        told = [r.message for r in caplog.records if "not on disk within 0.3 s" in r.message]
+        assert len(told) == 1, "nothing is waited for again"
+        os.kill(pid, signal.SIGCONT)
+        engine(plan(device, 5, catch_up))
+        device._wait_s = 30.0
+        engine(plan(device, 4, lambda k: os.kill(pid, signal.SIGKILL) if k == 2 else None))
+        until(lambda: insitu.run is not first)
+        engine(plan(device, 2))
+    assert [d["exit_status"] for d in heard["stop"]] == ["success"] * 4
+    assert len(heard["event"]) == len(takes.all) == 16
+    hung, caught_up, killed, after = (found["spec"] for found in pointed_at(heard).values())
+    assert np.array_equal(hung, takes.all[:2])
+    assert len(caught_up) >= 4, "what was behind comes with a later event"
+    assert np.array_equal(caught_up, takes.all[5 : 5 + len(caught_up)])
+    assert 2 <= len(killed) <= 3
+    assert np.array_equal(killed, takes.all[10 : 10 + len(killed)])
+    assert np.array_equal(after, takes.all[14:])
+    addresses = [d["data"]["spec_address"] for d in heard["event"]]
+    assert [bool(a) for a in addresses[:5]] == [True, True, False, False, False]
+    assert addresses[-1].startswith(f"insitu:{insitu.run.uid}/spec/")
+
+
+def until(what, timeout_s: float = 60.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
