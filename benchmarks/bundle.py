@@ -6,6 +6,7 @@ Both must find the same golden outputs and refuse a flipped bit.
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ import insitu.config, insitu.run
 from insitu.units import check_unit
 check_unit("counts")
 folder, public = Path(sys.argv[1]), Path(sys.argv[2])
-began = time.perf_counter()
+began, busy = time.perf_counter(), time.process_time()
 """
 OURS = """
 from insitu.errors import ModelError as Refused
@@ -48,7 +49,7 @@ def start():
 """
 AFTER = """
 out = start()
-took = time.perf_counter() - began
+took, busy = time.perf_counter() - began, time.process_time() - busy
 data = bytearray((folder / "LICENSE").read_bytes())
 data[0] ^= 1
 (folder / "LICENSE").write_bytes(data)
@@ -59,7 +60,7 @@ except Refused:
     (folder / "LICENSE").write_bytes(data)
 else:
     raise SystemExit("a flipped bit was taken")
-print(took, out.tobytes().hex())
+print(took, busy, out.tobytes().hex())
 """
 
 
@@ -70,16 +71,19 @@ def main(folder: Path, *, quick: bool) -> None:
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         environment["PYTHONPYCACHEPREFIX"] = str(Path(place) / "compiled")  # as an installer leaves it
         outputs: set[str] = set()
+        computing: dict[str, list[float]] = {}
 
         def start(script: str) -> float:
             command = [sys.executable, "-c", BEFORE + script + AFTER, str(Path(place) / "tiny"), str(public)]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-            took, out = done.stdout.split()
+            took, busy, out = done.stdout.split()
             outputs.add(out)
+            computing.setdefault(script, []).append(1e3 * float(busy))
             return 1e3 * float(took)
 
         jobs = {"insitu": lambda: start(OURS), "model_signing, onnx": lambda: start(PEER)}
         figures = interleave(jobs, 3 if quick else 15)
         assert len(outputs) == 1, "the golden outputs differ"
         table("start of a verified bundle, beyond the recipe's own", figures, "ms", "insitu", {})
-        print(f"  goal: at most 500 ms; best {min(figures['insitu']):.0f} ms")
+        ours, theirs = (statistics.median(computing[script]) for script in (OURS, PEER))
+        print(f"  of which the processor computed {ours:.0f} ms and {theirs:.0f} ms; goal: at most 500 ms")

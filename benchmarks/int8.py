@@ -50,7 +50,7 @@ def patterns(points: int, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     height = heights[label] * rng.uniform(0.5, 1.5, (n, 8))
     width = rng.uniform(2.0, 5.0, (n, 1, 1))
     x = np.sum(height[:, :, None] * np.exp(-0.5 * ((np.arange(points) - at[:, :, None]) / width) ** 2), axis=1)
-    x += rng.uniform(0.0, 0.2, (n, 1)) + rng.normal(0.0, 0.03, x.shape)
+    x += rng.uniform(0.0, 0.2, (n, 1)) + rng.normal(0.0, 0.25, x.shape)
     return np.maximum(x / x.max(axis=1, keepdims=True), 0.0)[:, None].astype(np.float32), label
 
 
@@ -136,7 +136,7 @@ def cases(quick: bool) -> Iterator[Case]:
         shown = "-".join(map(str, widths))
         model = strided(points, widths, fit, size=size)
         yield Case(f"1-D {shown} on {points}", model, "classification", CLASSES, fit[0][:100], *tried, 3.0, 0.30)
-    fit, tried = spots(128, 4, 1), spots(128, 4 if quick else 16, 2)
+    fit, tried = spots(128, 8, 1), spots(128, 4 if quick else 16, 2)
     yield Case(
         "U-Net 16-32-64-128 on 128 px", unet(128, (16, 32, 64, 128), fit), "segmentation", 1, fit[0], *tried, 1.8
     )

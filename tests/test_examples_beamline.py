@@ -103,7 +103,7 @@ def test_a_scan_is_suspended_without_beam_and_aborted_without_sample(bench: Beam
 
 def test_an_automation_script_drives_everything_through_the_command_line(tmp_path: Path) -> None:
     said = example("automation.py", tmp_path, {})
-    assert "good: held (0), state held, released (0)" in said
-    assert re.search(r"good: interrupted \(130\), 0 frames lost\ngood: proved \(0\), byte for byte", said), said
-    assert "lost: halted (1)\nlost: sample_lost: sample: peak1_area" in said
-    assert said.endswith("beamlines ended with [0, 0]\n")
+    assert "first: held (0), state held, released (0)" in said
+    assert re.search(r"first: interrupted \(130\), 0 frames lost\nfirst: proved \(0\), byte for byte", said), said
+    assert re.search(r"second: halted \(1\)\nsecond: sample_lost: sample: peak1_area [\d.]+", said), said
+    assert said.endswith("the beamline ended with 0\n")

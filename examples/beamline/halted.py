@@ -65,9 +65,9 @@ def heating(furnace: Any, detector: Any, faults: dict[int, Any]) -> Any:
     @bpp.run_decorator(md={"plan_name": "heating"})
     def plan() -> Any:
         for k in range(POINTS):
-            yield from bps.checkpoint()
             if k in faults:
-                yield from bps.abs_set(faults.pop(k), 1, wait=True)
+                yield from bps.abs_set(faults[k], 1, wait=True)
+            yield from bps.checkpoint()  # behind it: what stands before is not done again after a suspension
             yield from bps.mv(furnace, 330 + k)
             yield from bps.trigger_and_read([detector, furnace])
             yield from bps.sleep(0.3)

@@ -44,6 +44,11 @@ class Asking:
         self.features, self.within_s, self._session = tuple(features), within_s, session
         self.point = Signal(name=POINT, value=0)
         self.unanswered = Signal(name="asked_unanswered", value=0)
+        self.advice: dict[str, Any] = {
+            key: Signal(name=f"advice_{key}", value=value)
+            for key, value in (("point", 0), ("value", math.nan), ("why", ""))
+        }
+        """What would have been done in mode "act": of the stream `advice`."""
         self.asked = 0
         self._answers: dict[int, Answer] = {}
         self._mine: set[int] = set()

@@ -60,6 +60,9 @@ class InsituDetector:
     ) -> None:
         if not (callable(acquire) or hasattr(acquire, "read")):
             raise ConfigError(f"{acquire!r} takes no frame", where="acquire", expected="a function, or an ophyd signal")
+        if source not in session.described.outputs:
+            known = ", ".join(sorted(session.described.outputs))
+            raise ConfigError(f"the recipe has no source {source!r}", where="source", expected=f"one of {known}")
         self.name, self.source = name or source, source
         self._session, self._acquire = session, acquire
         self._dims, self._unit = tuple(dims), unit if isinstance(unit, str) else tuple(unit)

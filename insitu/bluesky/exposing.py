@@ -1,10 +1,10 @@
 """How long to count at each energy of a spectrum whose edge may shift, and how far it has shifted.
 
 The spectrum is a reference that has moved: `mu(E) = o + s R(E - shift) + k (E - E_mean)`, with the offset o, the size s
-and the slope k found anew each time. Counting for t seconds gives the variance `v/t`. The variance of the shift, the
-other three being unknown, is least for exposures that are proportional to the square root of `u^2/v`, u what a point
-says of the shift beside all others: c-optimal design, found by the multiplicative algorithm (S. D. Silvey et al., Commun.
-Stat. A7 (1978) 1379; V. Fedorov, Theory of Optimal Experiments, 1972).
+and the slope k found anew each time. Counting for t seconds gives the variance `v/t`. The exposures are those for which
+the variance of the shift is least, the other three being unknown: c-optimal design, found by the multiplicative
+algorithm `t <- t |u|`, u what a point says of the shift beside the others (S. D. Silvey et al., Commun. Stat. A7 (1978)
+1379; V. Fedorov, Theory of Optimal Experiments, 1972).
 """
 
 from __future__ import annotations

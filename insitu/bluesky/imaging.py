@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import bluesky.plan_stubs as bps
 
 from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.conditions import Following, Settings
 from insitu.bluesky.moving import limit_of
 from insitu.bluesky.reporting import ADVISES, Outcome, advise, in_run, metadata, tell
 from insitu.bluesky.windows import checked_range, exposure_for
@@ -91,4 +92,64 @@ def exposure_scan(
     checked_range(exposure.name, (present,), limit)
     with Asking(session, (maximum, saturated), within_s) as asking:
         uid, outcome = yield from in_run(frames(present), [*detectors, exposure], meta)
+        return replace(outcome, uids=(uid,))
+
+
+def imaging_scan(
+    session: Any,
+    detectors: Sequence[Any],
+    settings: Settings,
+    num: int,
+    *,
+    look: Callable[[Mapping[str, Any]], Mapping[str, Feature]] | None = None,
+    within_s: float = 2.0,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """`num` pictures whose exposure, frame rate and region follow saturation, events, focus and what is looked at.
+
+    `settings`: what may be set and what it follows, see `insitu.bluesky.conditions.Settings`; `look`: a function of the
+    readings that gives the features, in place of the pipeline. Never outside `[limits]`, never faster than their rate.
+    Without answers, and where the session advises, all settings stay. Result: `Outcome`, points (picture, None),
+    value: how many settings were changed.
+    """
+    if num < 1:
+        raise UsageError(f"{num} frames", where="num", expected="1 or more")
+    named = {s.name: limit_of(session, s, unit) for s, unit in settings.units}
+    args = {"num": num, "follows": list(settings.keys)}
+    what = ", ".join(s.name for s in settings.signals)
+    meta = metadata("imaging_scan", what, ", ".join(settings.keys), detectors, [], args, md)
+
+    def frames(present: dict[str, float]) -> Plan:
+        following = Following(settings, present, named)
+        moved, changes = dict.fromkeys(named, -math.inf), 0
+        for _ in range(num):
+            yield from bps.checkpoint()
+            point = asking.number()
+            readings = yield from bps.trigger_and_read([*detectors, *settings.signals, *asking.signals])
+            answer = look(readings) if look is not None and readings else (yield from asking.ask(point))
+            if not answer or (look is None and not asking.reachable):
+                continue
+            now = time.monotonic()
+            soon = {k for k, v in named.items() if v is not None and v.rate_hz and now - moved[k] < 1.0 / v.rate_hz}
+            for signal, value, why in following.next(answer, soon):
+                if look is None and not asking.acts:
+                    yield from advise(asking, "imaging_scan", value, f"{signal.name} {value:g}: {why}")
+                    continue
+                log.info("%s -> %g: %s", signal.name, value, why)
+                yield from bps.mv(signal, value)
+                following.done(signal, value)
+                moved[signal.name], changes = time.monotonic(), changes + 1
+        why = f"{num} pictures are done, settings were changed {changes} times"
+        why = why if look is not None or asking.acts else f"{why}: {ADVISES}"
+        last = Feature(float(changes))
+        yield from tell(asking, num, last, why)
+        points = tuple((float(k), None) for k in range(num))
+        return Outcome(points=points, value=last, why=why, unanswered=asking.missed)
+
+    with Asking(session, () if look is not None else settings.keys, within_s) as asking:
+        present: dict[str, float] = {}
+        for signal in settings.signals:
+            present[signal.name] = float((yield from bps.rd(signal, default_value=1.0)))
+            checked_range(signal.name, (present[signal.name],), named[signal.name])
+        uid, outcome = yield from in_run(frames(present), [*detectors, *settings.signals], meta)
         return replace(outcome, uids=(uid,))

@@ -21,7 +21,8 @@ from typing import Any
 import bluesky.plan_stubs as bps
 
 from insitu.bluesky.asking import Asking, Plan
-from insitu.bluesky.imaging import exposure_scan
+from insitu.bluesky.conditions import Settings
+from insitu.bluesky.imaging import exposure_scan, imaging_scan
 from insitu.bluesky.moving import Approach, limit_of, unit_of
 from insitu.bluesky.refining import By, Grid, Scale, Spacing, located
 from insitu.bluesky.reporting import (
@@ -40,6 +41,8 @@ from insitu.bluesky.reporting import (
     tell,
     value_of,
 )
+from insitu.bluesky.shifting import shift_scan
+from insitu.bluesky.sweeping import sweep_scan
 from insitu.bluesky.windows import Window, window_of
 from insitu.errors import UsageError
 from insitu.types import Feature
@@ -238,4 +241,13 @@ def window_scan(
         return Outcome(points=points, value=found, why=why, unanswered=asking.missed, uids=(uid, second))
 
 
-__all__ = ["exposure_scan", "refine_scan", "scan_until", "window_scan"]
+__all__ = [
+    "Settings",
+    "exposure_scan",
+    "imaging_scan",
+    "refine_scan",
+    "scan_until",
+    "shift_scan",
+    "sweep_scan",
+    "window_scan",
+]

@@ -137,7 +137,9 @@ def advise(asking: Asking, plan: str, wanted: float, why: str) -> Plan:
     """A plan stub: what would have been done in mode "act", an event of the stream `advice` and an entry of the ledger.
     `wanted`: a place, an exposure; NaN for an end."""
     asking.advise(plan, why)
-    yield from _event("advice", {"point": asking.asked, "value": wanted, "why": why})
+    for key, value in (("point", asking.asked), ("value", wanted), ("why", why)):
+        asking.advice[key].put(value)
+    yield from _event("advice", list(asking.advice.values()))
 
 
 ADVISES = "the session advises, mode act adapts"
@@ -153,12 +155,11 @@ def tell(asking: Asking, points: int, value: Feature, why: str) -> Plan:
         "why": why if value.value is not None else f"{why}; no value: {value.why}",
     }
     log.info("%s: %s", "the plan is done", said["why"])
-    yield from _event("outcome", said)
+    yield from _event("outcome", [Signal(name=f"outcome_{key}", value=told) for key, told in said.items()])
 
 
-def _event(stream: str, said: Mapping[str, Any]) -> Plan:
+def _event(stream: str, signals: Sequence[Any]) -> Plan:
     yield from bps.create(stream)
-    for key, told in said.items():
-        signal: Any = Signal(name=f"{stream}_{key}", value=told)
+    for signal in signals:
         yield from bps.read(signal)
     yield from bps.save()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Operator, operator_name, runs
 from insitu.cli.say import answer, table
+
+if TYPE_CHECKING:
+    from insitu.rollout.labelling import Candidate
+    from insitu.store.runs import StoredRun
 
 HELP = """Labels for a re-fit: which stored frames are most worth one, and what a person said of them."""
 
@@ -31,6 +36,9 @@ def choose(
     ] = None,
     model: Annotated[str, typer.Option(help="Entry of [[models]] that runs the network.")] = "network",
     count: Annotated[int, typer.Option(min=1, help="How many frames.")] = 100,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw each of them into this folder, numbered like the rows.")
+    ] = None,
     data_root: DataRoot = DATA_ROOT,
     as_json: AsJson = False,
 ) -> int:
@@ -43,12 +51,32 @@ def choose(
     with ExitStack() as stack:
         opened = [stack.enter_context(StoredRun(find_run(name, data_root))) for name in which or ["last"]]
         chosen = find(opened, model, count, kept(data_root))
-    write_table(chosen, out)
+        write_table(chosen, out)
+        if pictures is not None:
+            _draw(opened, chosen, pictures)
     text = f"{len(chosen)} frames are in {out}. Fill the column `label`, then: insitu label take {out}"
     rows = [(c.address, c.says, f"{c.margin:.3f}") for c in chosen[:5]]
     body = {"file": str(out), "frames": [{"frame": c.address, "says": c.says, "margin": c.margin} for c in chosen]}
     answer(body, text + "\n" + table([("frame", "it says", "margin"), *rows]), as_json=as_json)
     return 0
+
+
+def _draw(opened: Sequence[StoredRun], chosen: Sequence[Candidate], folder: Path) -> None:
+    from insitu.errors import MissingExtraError, StorageError
+
+    try:
+        from insitu.cli.frame_picture import draw
+    except ImportError as missing:
+        raise MissingExtraError("matplotlib", "plot", purpose="insitu label choose --pictures") from missing
+    by_uid = {run.uid: run for run in opened}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for row, c in enumerate(chosen, 1):
+            uid, source, seq = c.address.removeprefix("insitu:").split("/", 2)
+            title = f"{row}: {source} {seq}, it says {c.says} ({c.score:.2f})"
+            draw(by_uid[uid].frame(source, int(seq)), title, folder / f"{row:03d}.png")
+    except OSError as e:
+        raise StorageError(f"cannot draw: {e.strerror}", where=str(folder)) from e
 
 
 def take(

@@ -6,7 +6,40 @@ Exact for straight lines, keeps areas, and is the same sum whatever the layout. 
 to go on at its first and last value; who asks must know what is covered (`covered`).
 """
 
+from typing import NamedTuple
+
 import numpy as np
+
+
+class Grid(NamedTuple):
+    """What depends on the places alone: `steps` `(n - 1,)` of the points; for each edge `(k + 1,)` the point before it,
+    how far it is beyond that point, and how far it lies outside of the data; `widths` `(k,)`."""
+
+    steps: np.ndarray
+    at: np.ndarray
+    t: np.ndarray
+    beyond: np.ndarray
+    widths: np.ndarray
+
+
+def grid_between(x: np.ndarray, edges: np.ndarray) -> Grid:
+    """Prepare for curves over strictly increasing `x` `(n,)`, to be averaged between `edges` `(k + 1,)`."""
+    inside = np.clip(edges, x[0], x[-1])
+    at = np.clip(np.searchsorted(x, inside, side="right") - 1, 0, x.size - 2)
+    return Grid(np.diff(x), at, inside - x[at], edges - inside, np.diff(edges))
+
+
+def means_on(grid: Grid, y: np.ndarray) -> np.ndarray:
+    """Means `(..., k)` of curves `y` `(..., n)` over a prepared grid."""
+    y = np.asarray(y, np.float64)
+    at, t, beyond = grid.at, grid.t, grid.beyond
+    total = np.zeros(y.shape)
+    np.cumsum(0.5 * (y[..., 1:] + y[..., :-1]) * grid.steps, axis=-1, out=total[..., 1:])
+    low = y[..., at]
+    up_to = total[..., at] + t * (low + 0.5 * t * ((y[..., at + 1] - low) / grid.steps[at]))
+    if beyond.any():
+        up_to += np.where(beyond < 0.0, beyond * y[..., :1], beyond * y[..., -1:])
+    return np.diff(up_to, axis=-1) / grid.widths
 
 
 def means_between(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -15,18 +48,7 @@ def means_between(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> np.ndarray
     >>> means_between(np.array([0.0, 1.0, 2.0]), np.array([0.0, 2.0, 0.0]), np.array([0.0, 1.0, 2.0, 3.0])).tolist()
     [1.0, 1.0, 0.0]
     """
-    y = np.asarray(y, np.float64)
-    steps = np.diff(x)
-    areas = 0.5 * (y[..., 1:] + y[..., :-1]) * steps
-    total = np.concatenate([np.zeros((*y.shape[:-1], 1)), np.cumsum(areas, axis=-1)], axis=-1)
-    inside = np.clip(edges, x[0], x[-1])
-    at = np.clip(np.searchsorted(x, inside, side="right") - 1, 0, x.size - 2)
-    t = inside - x[at]
-    slope = (y[..., at + 1] - y[..., at]) / steps[at]
-    up_to = total[..., at] + t * (y[..., at] + 0.5 * t * slope)
-    beyond = edges - inside
-    up_to += np.where(beyond < 0.0, beyond * y[..., :1], beyond * y[..., -1:])
-    return np.diff(up_to, axis=-1) / np.diff(edges)
+    return means_on(grid_between(x, edges), y)
 
 
 def covered(x: np.ndarray, edges: np.ndarray, gap: float) -> np.ndarray:

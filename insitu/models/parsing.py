@@ -54,7 +54,8 @@ def build(cls: type, body: Any, where: str) -> Any:
     names = {f.name: f for f in fields(cls) if f.init}
     for key in body:
         if key not in names:
-            raise ModelError("unknown key", where=_join(where, str(key)), remedy=did_you_mean(str(key), names))
+            remedy = did_you_mean(str(key), names) or "A newer insitu may know it"
+            raise ModelError("unknown key", where=_join(where, str(key)), remedy=remedy)
     given = {}
     for name, f in names.items():
         if name in body:

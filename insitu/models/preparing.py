@@ -64,7 +64,9 @@ def preparation(name: str, params: Mapping[str, Any]) -> Callable[[Any], Prepare
             f"no preparation is named {name!r}", where="preparation.name", expected=f"one of {', '.join(PREPARATIONS)}"
         )
     module, _, function = target.partition(":")
-    prepare = getattr(importlib.import_module(module), function)
+    room = importlib.import_module(module)
+    prepare = getattr(room, function)
+    getattr(room, "ready", lambda: None)()  # its kernels are compiled before a frame waits
     try:
         inspect.signature(prepare).bind(None, **params)
     except TypeError as e:

@@ -9,16 +9,18 @@ through a root or a logarithm, and are normalised. Bins that the pattern does no
 
 import math
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from insitu.maths.pattern import pattern_axis, unusable
-from insitu.maths.resample import covered, means_between
+from insitu.maths.resample import Grid, covered, grid_between, means_on
 from insitu.models.preparing import Prepared, given
 from insitu.types import Frame
 
 UNITS = {"two_theta": "deg", "q": "1/angstrom", "d": "angstrom"}
+FEWEST = 20
 HOLE = 8.0
 """Neighbouring points that are so many median steps apart have a hole between them."""
 
@@ -48,19 +50,19 @@ def pattern(
     in its context; a pattern over 2 theta on a grid of Q or d needs one.
     """
     try:
-        x, y = _points(frame, grid, wavelength)
+        where, seen, known = _places(frame, grid, wavelength)
+        over = _over(where.tobytes(), seen.tobytes(), known, grid, low, high, points, spacing)
+        if over.covered.mean() < coverage:
+            raise ValueError(
+                f"the pattern covers {grid} = {over.first:.4g} to {over.last:.4g} {UNITS[grid]}, "
+                f"{100 * over.covered.mean():.0f} % of {low:g} to {high:g}: the network needs {100 * coverage:.0f} %"
+            )
+        y = np.asarray(frame.data if over.all_points else frame.data[over.points], np.float64)
+        if why := unusable(y):
+            raise ValueError(why)
     except ValueError as e:
         return Prepared(None, str(e))
-    edges = _edges(low, high, points, spacing)
-    seen = covered(x, edges, HOLE * float(np.median(np.diff(x))))
-    share = float(np.count_nonzero(seen)) / points
-    if share < coverage:
-        return Prepared(
-            None,
-            f"the pattern covers {grid} = {x[0]:.4g} to {x[-1]:.4g} {UNITS[grid]}, {100 * share:.0f} % of {low:g} to "
-            f"{high:g}: the network needs {100 * coverage:.0f} %",
-        )
-    values = means_between(x, y, edges)
+    seen, values = over.covered, means_on(over.grid, y if over.upwards else y[::-1])
     if background:
         values = values - snip(values, background)
     values = _normalised(_scaled(values, scale, seen), normalise, seen)
@@ -70,32 +72,56 @@ def pattern(
     return given(np.stack([values, seen]) if cover else values[None])
 
 
-def _points(frame: Frame, grid: str, wavelength: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Usable points over the grid's quantity, increasing; ValueError with a sentence where there are none."""
+class _Over(NamedTuple):
+    """The grid for one set of points: which of the frame's points are used (`all_points`: every one), whether the
+    grid's quantity increases with them, where it begins and ends, and which bins `(points,)` they cover."""
+
+    points: np.ndarray
+    all_points: bool
+    upwards: bool
+    first: float
+    last: float
+    grid: Grid
+    covered: np.ndarray
+
+
+def _places(frame: Frame, grid: str, wavelength: float | None) -> tuple[np.ndarray, np.ndarray, tuple[str, float]]:
+    """The axis, which points of it can be used, and its name with the wavelength where that matters; ValueError with a
+    sentence where there are none."""
     axis = next((a for a in UNITS if a in frame.axes), "two_theta")
     x = pattern_axis(frame, axis, UNITS[axis])
-    if not np.all(np.diff(x) > 0.0):
-        raise ValueError(f"the axis {axis} does not increase strictly")
     seen = np.ones(x.size, bool) if frame.mask is None else ~np.asarray(frame.mask, bool)
     if frame.data.dtype.kind == "f":
         seen &= np.isfinite(frame.data)
     if frame.sigma is not None:
         seen &= np.isfinite(frame.sigma)
+    matters = axis != grid and "two_theta" in (axis, grid)
+    return x, seen, (axis, _wavelength(frame, wavelength) if matters else 0.0)
+
+
+@lru_cache(maxsize=8)
+def _over(
+    where: bytes, can: bytes, known: tuple[str, float], grid: str, low: float, high: float, points: int, spacing: str
+) -> _Over:
+    """What depends on the axis alone, kept: the frames of a run mostly have one."""
+    axis, wavelength = known
+    x, seen = np.frombuffer(where, np.float64), np.frombuffer(can, bool).copy()
+    if not np.all(np.diff(x) > 0.0):
+        raise ValueError(f"the axis {axis} does not increase strictly")
     if axis != grid:
         seen &= x > 0.0
-    if np.count_nonzero(seen) < 20:
-        raise ValueError(f"only {np.count_nonzero(seen)} points can be used, expected at least 20")
-    x, y = x[seen], np.asarray(frame.data[seen], np.float64)
-    if why := unusable(y):
-        raise ValueError(why)
-    if axis == grid:
-        return x, y
-    x = _converted(x, axis, grid, _wavelength(frame, wavelength) if "two_theta" in (axis, grid) else 0.0)
-    usable = np.isfinite(x)
-    if np.count_nonzero(usable) < 20:
-        raise ValueError(f"fewer than 20 points have a {grid} at this wavelength")
-    x, y = x[usable], y[usable]
-    return (x, y) if x[-1] > x[0] else (x[::-1], y[::-1])
+    if np.count_nonzero(seen) < FEWEST:
+        raise ValueError(f"only {np.count_nonzero(seen)} points can be used, expected at least {FEWEST}")
+    at = np.flatnonzero(seen)
+    q = x[at] if axis == grid else _converted(x[at], axis, grid, wavelength)
+    at, q = at[np.isfinite(q)], q[np.isfinite(q)]
+    if at.size < FEWEST:
+        raise ValueError(f"fewer than {FEWEST} points have a {grid} at this wavelength")
+    upwards = bool(q[-1] > q[0])
+    q = q if upwards else q[::-1]
+    edges = _edges(low, high, points, spacing)
+    there = covered(q, edges, HOLE * float(np.median(np.diff(q))))
+    return _Over(at, at.size == x.size, upwards, float(q[0]), float(q[-1]), grid_between(q, edges), there)
 
 
 def _wavelength(frame: Frame, wavelength: float | None) -> float:
@@ -148,10 +174,23 @@ def snip(values: np.ndarray, width: int) -> np.ndarray:
     10.0
     """
     root = np.log(np.log(np.sqrt(np.maximum(values, 0.0) + 1.0) + 1.0) + 1.0)
-    for w in range(min(width, (root.size - 1) // 2), 0, -1):
-        mean = 0.5 * (root[: -2 * w] + root[2 * w :])
-        root[w:-w] = np.minimum(root[w:-w], mean)
+    _clip(root, min(width, (root.size - 1) // 2))
     return (np.exp(np.exp(root) - 1.0) - 1.0) ** 2 - 1.0
+
+
+def ready() -> None:
+    """Compiles, or loads, the kernel."""
+    _clip(np.zeros(5), 1)
+
+
+@njit(cache=True, error_model="numpy")
+def _clip(root, width):
+    """SNIP's steps on the roots, in place."""
+    before = np.empty_like(root)
+    for w in range(width, 0, -1):
+        before[:] = root
+        for i in range(w, root.size - w):
+            root[i] = min(before[i], 0.5 * (before[i - w] + before[i + w]))
 
 
 def _scaled(values: np.ndarray, scale: str, seen: np.ndarray) -> np.ndarray:

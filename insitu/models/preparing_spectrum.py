@@ -75,6 +75,11 @@ def spectrum(
     return given(np.stack(rows))
 
 
+def ready() -> None:
+    """Compiles, or loads, the kernels of absorption."""
+    warm()
+
+
 def _spectrum(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """`energy` eV strictly increasing and `mu`, `(n,)`, without masked points; a sentence where there is none."""
     axis = frame.axes.get("energy")

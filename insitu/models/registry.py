@@ -21,7 +21,7 @@ from insitu.errors import ModelError, NotFoundError
 from insitu.models.bundle import Bundle, read_bundle
 from insitu.models.journal import Journal, Make
 from insitu.models.objects import copy_in, place
-from insitu.models.standing import Entry, Standing
+from insitu.models.standing import Entry, Standing, not_older
 
 
 def default_root() -> Path:
@@ -156,7 +156,7 @@ class Registry:
         if standing is not None and bundle.digest in standing.known and self._whole(standing, bundle.digest):
             return bundle
         if standing is not None:
-            _not_older(bundle, standing)
+            not_older(bundle.manifest.serial, bundle.digest, standing)
         copy_in(bundle, self.root)
         body = {
             "name": manifest.name,
@@ -168,7 +168,7 @@ class Registry:
 
         def check(now: Mapping[str, Standing]) -> dict[str, Any]:
             if manifest.name in now:
-                _not_older(bundle, now[manifest.name])
+                not_older(bundle.manifest.serial, bundle.digest, now[manifest.name])
             return body
 
         self._journal.append("add", check)
@@ -181,7 +181,7 @@ class Registry:
         bundle = self._read(self.standing(name), digest)
 
         def check(now: Mapping[str, Standing]) -> dict[str, Any]:
-            _not_older(bundle, now[name])
+            not_older(bundle.manifest.serial, bundle.digest, now[name])
             return {"name": name, "digest": digest, "why": why}
 
         self._journal.append("activate", check)
@@ -255,7 +255,7 @@ class Registry:
                     expected=f"another bundle as {kind}",
                 )  # fmt: skip
             if bundle is not None:
-                _not_older(bundle, standing)
+                not_older(bundle.manifest.serial, bundle.digest, standing)
             return {"name": name, "digest": digest} | dict(body)
 
         self.standing(name)
@@ -278,27 +278,6 @@ class Registry:
         except ModelError:
             return False
         return True
-
-
-def _not_older(bundle: Bundle, standing: Standing) -> None:
-    """Refuse a serial below the current one, and a serial that another content has."""
-    manifest = bundle.manifest
-    least = standing.known[standing.current] if standing.current is not None else 0
-    if manifest.serial < least:
-        raise ModelError(
-            f"serial {manifest.serial} of {manifest.name} is older than the current one",
-            where=manifest.name,
-            expected=f"serial {least} or a later one",
-            remedy=f"`insitu model rollback {manifest.name}` goes back to what was current before",
-        )
-    other = next((d for d, serial in standing.known.items() if serial == manifest.serial and d != bundle.digest), None)
-    if other is not None:
-        raise ModelError(
-            f"serial {manifest.serial} of {manifest.name} is taken by {other[:19]}",
-            where=manifest.name,
-            expected="a serial of its own for every content",
-            remedy="Give the bundle a later serial and sign it again",
-        )
 
 
 def _undone(name: str, seen: Standing, why: str) -> Make:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from insitu.errors import ModelError
-from insitu.models.shape_rules import RULES, Shape
+from insitu.models.shape_rules import RULES
+from insitu.models.shape_step import Shape
 from insitu.models.wire import WHERE, Graph, Node, Stored
 
 MOST_ELEMENTS = 2**26

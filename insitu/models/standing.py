@@ -118,3 +118,23 @@ def _current(now: Standing, digest: str) -> Standing:
 
 def _other(one: str | None, than: str) -> str | None:
     return None if one == than else one
+
+
+def not_older(serial: int, digest: str, standing: Standing) -> None:
+    """Refuse a serial below the current one, and a serial that another content has. Raises `ModelError`."""
+    least = standing.known[standing.current] if standing.current is not None else 0
+    if serial < least:
+        raise ModelError(
+            f"serial {serial} of {standing.name} is older than the current one",
+            where=standing.name,
+            expected=f"serial {least} or a later one",
+            remedy=f"`insitu model rollback {standing.name}` goes back to what was current before",
+        )
+    other = next((d for d, taken in standing.known.items() if taken == serial and d != digest), None)
+    if other is not None:
+        raise ModelError(
+            f"serial {serial} of {standing.name} is taken by {other[:19]}",
+            where=standing.name,
+            expected="a serial of its own for every content",
+            remedy="Give the bundle a later serial and sign it again",
+        )

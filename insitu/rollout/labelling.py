@@ -69,7 +69,7 @@ def choose(
         )
     width = max(len(row) for row in rows)
     kept = [i for i, row in enumerate(rows) if len(row) == width]
-    return _spread([pool[i] for i in kept], np.array([rows[i] for i in kept]), count, known or {})
+    return worthwhile([pool[i] for i in kept], np.array([rows[i] for i in kept]), count, known or {})
 
 
 def _candidate(
@@ -89,8 +89,9 @@ def _number(feature: Mapping[str, Any] | None) -> float:
     return np.nan if feature is None or feature["value"] is None else float(feature["value"])
 
 
-def _spread(pool: list[Candidate], x: np.ndarray, count: int, known: Mapping[str, str]) -> list[Candidate]:
-    """The greedy choice. `x` `(n, columns)`; a missing number is a column's middle."""
+def worthwhile(pool: list[Candidate], x: np.ndarray, count: int, known: Mapping[str, str]) -> list[Candidate]:
+    """At most `count` of the candidates, one after the other; `x` `(n, columns)` says what each is like (a missing
+    number is its column's middle), `known` which have a label."""
     undecided = np.array([1.0 - min(max(c.margin, 0.0), 1.0) for c in pool])
     labelled = np.array([c.address in known for c in pool])
     order = np.argsort(-undecided, kind="stable")

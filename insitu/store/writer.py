@@ -203,14 +203,14 @@ class RunWriter:
                 self.derived.add(p.body["source"], p.body["seq"], p.arrays)
             spoken.append(p.n)
         self.ledger.commit()
+        for segment in touched:
+            if segment.prompt:
+                segment.publish(segment.rows)
         for kind, body in self._uncounted:  # only what is on disk counts
             self.tally.add(kind, body)
         self._uncounted.clear()
         self.counted = self.tally.as_dict()  # whole and balanced, for other threads to look at
         stored, self._frames = self._frames, []
-        for segment in touched:
-            if segment.prompt:
-                segment.publish(segment.rows)
         if time.monotonic() - self._published_at >= PUBLISH_EVERY_S:
             self._published_at = time.monotonic()
             self.publish()

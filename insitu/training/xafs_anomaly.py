@@ -1,20 +1,18 @@
-"""How far an absorption spectrum is from what is normal: an anomaly score with a declared false-alarm rate.
+"""How far an absorption spectrum is from what is normal: anomaly scores with a declared false-alarm rate.
 
     python -m insitu.training.xafs_anomaly --out pipelines/models/xafs_anomaly [--key FILE] [--quick]
-    python -m insitu.training.xafs_anomaly --session --out pipelines/models/xafs_session_anomaly
 
-Two of them, both on the features of a measurement, each a distance in units of the usual scatter (Mahalanobis). The
-first is for any spectrum: noise, the largest glitch and the white line, learnt from measured spectra of several
-beamlines and from the simulator; its threshold is set on measured groups (a compound, a beamline, a series) that it was
-not learnt from. `--session`: one beamline in one session, in transmission with a foil behind the sample; the edge step
-and the foil's offset as well, learnt from the simulator, and in its terms: a jump of the monochromator or a sample that
-moved cannot be told from one spectrum of an unknown sample.
+Two bundles, both on the features of a measurement, each a distance in units of the usual scatter (Mahalanobis).
+`xafs_anomaly` is for any spectrum: noise, the largest glitch and the white line, learnt from measured spectra of
+several beamlines and from the simulator; its threshold is set on measured groups (a compound, a beamline, a series) that
+it was not learnt from. `xafs_session_anomaly`, beside it: one beamline in one session, in transmission with a foil behind the
+sample; the edge step and the foil's offset as well, learnt from the simulator and in its terms: a jump of the
+monochromator or a sample that moved cannot be told from one spectrum of an unknown sample.
 """
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,12 +21,12 @@ from insitu.features.xafs_edge import EdgeFeatures
 from insitu.features.xafs_foil import Foil
 from insitu.features.xafs_quality import Quality
 from insitu.maths.absorption.model_samples import REACTIONS
-from insitu.models.manifest import Judgement
+from insitu.models.manifest import Judgement, TrainingData
 from insitu.models.preparing import preparation
 from insitu.prepare.absorption import Absorption
 from insitu.readers.simulated_xas import XasBeamline
 from insitu.training import trials, whitening
-from insitu.training.metrics import Figure, threshold_for, wilson
+from insitu.training.metrics import threshold_for, wilson
 from insitu.training.options import Options, options
 from insitu.training.publish import data, files_digest, publish, ranges_of, settings_digest
 from insitu.training.splits import leave_one_out
@@ -40,14 +38,11 @@ KEYS = {False: ("noise", "glitch_size", "white_line_height"),
 LOG = ("noise", "edge_step")
 FLOOR = {"noise": 0.3, "glitch_size": 0.01, "white_line_height": 0.05, "edge_step": 0.02, "foil_offset": 0.2}
 """Scatter that is normal at least: of logarithms, edge steps, eV."""
-RATE = {False: 0.01, True: 1e-4}
+RATE = {False: 0.01, True: 2e-6}
 LEARN, TUNE, CLEAN, FAULTY = 400, 800, 10_000, 40
 """Simulated spectra for each reaction."""
 QUICK = (40, 40, 20, 4)
-FAULTS = {
-    False: ("beam_loss", "glitch", "saturated"),
-    True: ("beam_loss", "glitch", "energy_jump", "sample_moved", "saturated"),
-}
+FAULTS = ("beam_loss", "glitch", "energy_jump", "sample_moved", "saturated")
 OTHERS = ("xdi_spec_samples", "columns_misc", "beamline_formats", "repeat_scans", "series_lno_ni_k_operando")
 """Measured spectra beside the library; each file is a group, but a series is one, and repeats are one."""
 TOGETHER = ("repeat_scans", "series_lno_ni_k_operando")
@@ -134,30 +129,36 @@ def held_out(rows: np.ndarray, groups: list[str], normal: np.ndarray, floor: np.
     return np.array(out)
 
 
-def learnt(
-    chosen: Options, measure: Measure, session: bool
-) -> tuple[whitening.Features, float, np.ndarray, list, list]:
-    """The distance, its threshold, what it was learnt from, the bodies of data, metrics on measured spectra."""
-    learn, tune = (QUICK if chosen.quick else (LEARN, TUNE))[:2]
+class Learnt(NamedTuple):
+    """A distance, its threshold, what it was learnt from, the bodies of data, and metrics on measured spectra."""
+
+    made: whitening.Features
+    level: float
+    known: np.ndarray
+    bodies: list[TrainingData]
+    metrics: list[dict[str, Any]]
+
+
+def learnt(chosen: Options, normal: np.ndarray, tuned: np.ndarray, session: bool) -> Learnt:
+    """Learn from simulated rows `normal`, and for any spectrum from the measured ones."""
     keys = KEYS[session]
     floor = np.array([FLOOR[k] for k in keys])
-    drawn = [trials.inputs(simulated(r, chosen.seed + 1, learn), measure)[0] for r in sorted(REACTIONS)]
-    normal = np.concatenate(drawn)
-    settings = {"keys": keys, "reactions": sorted(REACTIONS), "learn": learn, "seed": chosen.seed}
+    normal, tuned = normal[:, : len(keys)], tuned[:, : len(keys)]
+    settings = {"keys": keys, "reactions": sorted(REACTIONS), "n": len(normal), "seed": chosen.seed}
     bodies = [data("simulated absorption beamline", settings_digest(settings), "simulated", len(normal))]
     if session:
         made = whitening.features(normal, floor)
-        tuned = [trials.inputs(simulated(r, chosen.seed + 2, tune), measure)[0] for r in sorted(REACTIONS)]
-        return made, threshold_for(made(np.concatenate(tuned)), RATE[True]), normal, bodies, []
+        return Learnt(made, threshold_for(made(tuned), RATE[True]), normal, bodies, [])
+    measure = Measure(session=False)
     rows, groups, files = measured(chosen.data, measure)
     held = held_out(rows, groups, normal, floor)
     kept = np.concatenate([rows[even(groups)], normal[:: max(1, len(normal) // 40)]])
     made, level = whitening.features(kept, floor), threshold_for(held, RATE[False])
     bodies.insert(0, data("IXAS library and files of other beamlines", files_digest(files), "real", len(rows)))
-    alarms = Figure(*wilson(int(np.sum(held > level)), len(held)))
+    alarms = wilson(int(np.sum(held > level)), len(held))
     note = f"groups with a frame above, of {len(rows)} spectra; the threshold comes from these groups"
     metrics = [alarms.metric("false_alarms", data="real", split=SPLIT[False], note=note)]
-    return made, level, kept, bodies, metrics + glitches(chosen.data, measure, made, level)
+    return Learnt(made, level, kept, bodies, metrics + glitches(chosen.data, measure, made, level))
 
 
 def glitches(folder: Path, measure: Measure, made: whitening.Features, level: float) -> list[dict[str, Any]]:
@@ -176,31 +177,48 @@ def glitches(folder: Path, measure: Measure, made: whitening.Features, level: fl
     return [*out, figure.metric("false_alarms_same_beamline", data="real", split="not learnt from")]
 
 
+def rows_of(some: Iterable[Frame], measure: Measure) -> np.ndarray:
+    """Inputs `(k, keys)`; NaN where a frame has none."""
+    nothing = np.full(len(measure.params["keys"]), np.nan)
+    return np.array([nothing if (x := measure(frame)) is None else x for frame in some])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--session", action="store_true")
-    own, rest = parser.parse_known_args(arguments)
-    chosen, session = options(rest, __doc__ or ""), bool(own.session)
-    measure = Measure(session)
-    made, level, known, bodies, metrics = learnt(chosen, measure, session)
-    print(f"threshold {level:.3f}", flush=True)
-    clean, faulty = (QUICK if chosen.quick else (LEARN, TUNE, CLEAN, FAULTY))[2:]
-    good, bad = [], []
-    for reaction in sorted(REACTIONS):
-        good.append(trials.trial(reaction, simulated(reaction, chosen.seed + 100, clean), measure, made))
-        print(
-            f"{reaction}: {good[-1].alarms(level)} alarms of {clean}, largest {np.nanmax(good[-1].scores):.3f}",
-            flush=True,
-        )
-    for fault in FAULTS[session]:
-        some = (f for r in sorted(REACTIONS) for f in simulated(r, chosen.seed + 3, faulty, fault))
-        bad.append(trials.trial(fault, some, measure, made))
-        print(f"{fault}: {bad[-1].found(level)}", flush=True)
-    about = {"data": "simulated", "split": SPLIT[True]}
-    metrics += [dict(trials.false_alarms(good, level, **about)), *map(dict, trials.table(bad, level, **about))]
+    chosen, measure = options(arguments, __doc__ or ""), Measure(session=True)
+    learn, tune, clean, faulty = QUICK if chosen.quick else (LEARN, TUNE, CLEAN, FAULTY)
+    reactions = sorted(REACTIONS)
+    normal, tuned = (
+        np.concatenate([rows_of(simulated(r, chosen.seed + i, n), measure) for r in reactions])
+        for i, n in ((1, learn), (2, tune))
+    )
+    both = {session: learnt(chosen, normal, tuned, session) for session in (True, False)}
+    print({name: round(one.level, 3) for name, one in both.items()}, flush=True)
+    bad = {
+        fault: np.concatenate([rows_of(simulated(r, chosen.seed + 3, faulty, fault), measure) for r in reactions])
+        for fault in FAULTS
+    }
+    good = {}
+    for reaction in reactions:
+        good[reaction] = rows_of(simulated(reaction, chosen.seed + 100, clean), measure)
+        print(f"{reaction}: {clean} clean spectra", flush=True)
+    for session, one in both.items():
+        width, about = len(KEYS[session]), {"data": "simulated", "split": SPLIT[True]}
+        calm = [trials.Trial(name, one.made(x[:, :width])) for name, x in good.items()]
+        found = [trials.Trial(name, one.made(x[:, :width])) for name, x in bad.items()]
+        metrics = [*one.metrics, dict(trials.false_alarms(calm, one.level, **about))]
+        metrics += map(dict, trials.table(found, one.level, **about))
+        for metric in metrics:
+            print(metric)
+        told(chosen, one, metrics, session)
+
+
+def told(chosen: Options, one: Learnt, metrics: Sequence[dict[str, Any]], session: bool) -> None:
+    """Write one of the two bundles."""
+    name = "xafs_session_anomaly" if session else "xafs_anomaly"
+    where = chosen.out.with_name(name) if session else chosen.out
     publish(
-        chosen,
-        name="xafs_session_anomaly" if session else "xafs_anomaly",
+        Options(**{**vars(chosen), "out": where}),
+        name=name,
         script="insitu.training.xafs_anomaly",
         task="anomaly",
         modality="xafs",
@@ -211,15 +229,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             else "How far noise, glitches and white line of a spectrum are from those of good ones, of any element."
         ),
         labels=[],
-        model=made.graph(),
-        preparation=("features", measure.params),
-        golden=known[:: max(1, len(known) // 16)][:16].astype(np.float32),
+        model=one.made.graph(),
+        preparation=("features", Measure(session).params),
+        golden=one.known[:: max(1, len(one.known) // 16)][:16].astype(np.float32),
         output_names=("score",),
-        trained_on=bodies,
+        trained_on=one.bodies,
         split=SPLIT[session],
         metrics=metrics,
-        ranges=ranges_of(known, share=1.0),
-        decision=Judgement(threshold=round(level, 4), false_alarms=RATE[session]),
+        ranges=ranges_of(one.known, share=1.0),
+        decision=Judgement(threshold=round(one.level, 4), false_alarms=RATE[session]),
         batch_exact=False,
     )
 

@@ -29,7 +29,7 @@ from insitu.training.publish import data, files_digest, publish, ranges_of, sett
 from insitu.types import Arrival, Frame
 
 PARAMS = {"grid": "q", "low": 1.5, "high": 4.1, "points": 768, "normalise": "area", "scale": "sqrt", "coverage": 0.98}
-RATE = 1e-4
+RATE = 2e-6
 """Share of good frames that may be called an anomaly."""
 LEARN, TUNE, CLEAN, FAULTY = 500, 600, 6000, 40
 """Frames for each sample."""

@@ -67,7 +67,7 @@ def measured(engine: RunEngine, root: Path, kafka: dict[str, Any]) -> tuple[Summ
         """More documents at once than the queue takes, which cost the numbers of frames."""
         if k == 2:
             for _ in range(400):
-                insitu._feed("event", {"uid": "x", "descriptor": "of no plan", "data": {}, "time": 0.0})
+                insitu.feed("event", {"uid": "x", "descriptor": "of no plan", "data": {}, "time": 0.0})
             time.sleep(0.3)
 
     with session(engine, root, recipe=recipe, reader={"queue": 40}) as insitu:

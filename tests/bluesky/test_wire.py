@@ -23,7 +23,8 @@ from insitu.types import Action, ArrayFeature, Axis, Decision, Feature, Measurem
 
 DTYPES = [
     *np.typecodes["AllInteger"], *np.typecodes["AllFloat"], "?", ">u2", ">f8", "<i4", "S5", "U3", ">U2", "V3",
-    "M8[ns]", "m8[us]", "M8[D]", [("x", "<i4"), ("y", ">f8", (2, 3)), ("z", "S2")], [("a", [("b", "i2"), ("c", "M8[s]")])],
+    "M8[ns]", "m8[us]", "M8[D]", [("x", "<i4"), ("y", ">f8", (2, 3)), ("z", "S2")],
+    [("a", [("b", "i2"), ("c", "M8[s]")])],
 ]  # fmt: skip
 
 

@@ -99,6 +99,12 @@ def test_a_text_that_is_not_canonical_is_refused(change: Any) -> None:
         Manifest.from_json(change(data))
 
 
+def test_a_manifest_of_an_older_insitu_that_lacks_an_optional_key_is_read() -> None:
+    body = networks.manifest().to_dict()
+    del body["tolerance"]
+    assert Manifest.from_json(parsing.dumps(body)) == networks.manifest()
+
+
 def test_labels_become_keys() -> None:
     assert networks.manifest(labels=["CeO2", "CuCr2O4 (spinel)", "none"]).keys == ("ceo2", "cucr2o4_spinel", "none")
 

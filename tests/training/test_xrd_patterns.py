@@ -64,18 +64,14 @@ def test_patterns_hold_what_is_said_of_them() -> None:
     assert np.array_equal(again.frame.data, patterns[0].frame.data)
 
 
-def test_the_fit_finds_what_was_drawn() -> None:
-    """An independent look: `xrd.phases` on patterns of a single candidate that is well seen."""
+def test_an_independent_search_sees_the_lines_of_what_was_drawn() -> None:
+    """`xrd.phases` scores candidates by their lines, from other code: what was drawn has most of them."""
     candidates = known(SOME)
-    fit = Phases(library=True, strain=0.01)
-    random, right, tried = np.random.default_rng(8), 0, 0
-    while tried < 4:
+    search = Phases(library=True, strain=0.01)
+    random, seen = np.random.default_rng(8), []
+    while len(seen) < 4:
         one = drawn(candidates, candidates, random)
-        if one.truth.sum() != 1 or one.kind != "candidates":
-            continue
-        tried += 1
-        name = candidates[int(one.truth.argmax())].phase.name
-        found = fit(one.frame, {}, ())
-        share = found[f"phase_{name}_share"]
-        right += bool(share.value) or "cannot be told" in (share.why or "")
-    assert right >= 3
+        if one.truth.sum() == 1:
+            name = candidates[int(one.truth.argmax())].phase.name
+            seen.append(search(one.frame, {}, ())[f"phase_{name}_score"].value or 0.0)
+    assert np.sum(np.array(seen) > 0.6) >= 3
