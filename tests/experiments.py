@@ -1,6 +1,7 @@
 """The long fault tests as experiments: each is a function of a seed and an empty folder that raises where something
 is not as promised, and otherwise gives counts for the report. `tests/prove.py` runs them with many seeds."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,19 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from insitu.config import load
 from insitu.readers.simulated import Diffractometer
 from insitu.replay import verify
 from insitu.run import run
 from insitu.types import Action
 from tests import kills, mutations, switches
 from tests.bluesky import halting
-from tests.faults.simulated import FRAME_KINDS, check_answer, clean, demo, steps, transport
+from tests.faults.simulated import FRAME_KINDS, RECIPE, check_answer, clean, demo, steps, transport
 from tests.settings import detector, setup
 
 Counts = dict[str, int]
 CLEAN_FRAMES = 30_000
 FLIPS = 25
-ACTIONS = 100
+ACTIONS = 1_000
 SWITCHES = 10
 
 
@@ -120,7 +122,24 @@ def halted_sessions(seed: int, folder: Path) -> Counts:
         found = halting.faulty(kind, seed, folder / kind.replace(" ", "_"))
         counts["faults"] += 1
         counts["latest_frame"] = max(counts["latest_frame"], found["latest_frame"])
+    found = halting.stalled(seed, folder / "stalled")
+    counts["faults"] += 1
+    counts["latest_frame"] = max(counts["latest_frame"], found["latest_frame"])
     return counts
+
+
+def clean_runs(seed: int, folder: Path) -> Counts:
+    """A run in mode `act` of 30,000 clean frames of the demo recipe: nothing is done, every one is stored."""
+    reader = {
+        "seed": seed, "frames": CLEAN_FRAMES, "temperature_start": "320 K", "temperature_stop": "380 K",
+        "temperature_step": f"{60.0 / CLEAN_FRAMES} K", "rate": "5 kHz", "exposure": "10 us", "faults": [],
+    }  # fmt: skip
+    sets = [f"detector.reader.{key}={json.dumps(value)}" for key, value in reader.items()]
+    summary = run(load(RECIPE, sets=["detector.live=false", *sets]), data_root=folder, mode="act")
+    assert summary.ended == "complete", summary.reason
+    assert summary.decisions == {"CONTINUE": CLEAN_FRAMES}, summary.decisions
+    assert summary.frames["stored"] == CLEAN_FRAMES, summary.frames
+    return {"frames": CLEAN_FRAMES, "actions": 0}
 
 
 def clean_sessions(seed: int, folder: Path) -> Counts:
@@ -129,7 +148,7 @@ def clean_sessions(seed: int, folder: Path) -> Counts:
 
 
 def acted_sessions(seed: int, folder: Path) -> Counts:
-    """A hundred pauses, resumes, aborts and finishes at random moments."""
+    """A thousand pauses, resumes, aborts and finishes at random moments."""
     return halting.random_actions(seed, folder, ACTIONS)
 
 
@@ -157,10 +176,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "a fault while a RunEngine scans suspends or aborts the plan within three frames",
         *(halted_sessions, 20, 1, 0.05),
     ),
+    "runs": Experiment("no false halt in clean frames of a run", *(clean_runs, 1, 0, 0.05)),
     "scans": Experiment("no false halt in clean frames of a RunEngine", *(clean_sessions, 1, 0, 0.05)),
     "actions": Experiment(
         "pauses, resumes, aborts and finishes at random moments hang nothing, lose nothing and are explained",
-        *(acted_sessions, 10, 1, 0.05),
+        *(acted_sessions, 3, 1, 0.05),
     ),
     "switches": Experiment(
         "after SIGKILL while models are switched the one in force is verified and runs", *(switched_models, 20, 1, 0.05)

@@ -119,7 +119,12 @@ def long_name(model: onnx.ModelProto) -> None:
     model.graph.node[0].name = "n" * 10_000
 
 
+def name_that_writes_to_the_terminal(model: onnx.ModelProto) -> None:
+    model.graph.node[0].name = "\x1b[2J\nError: all is well"
+
+
 FORBIDDEN = [
+    name_that_writes_to_the_terminal,
     external, located, functions, training, sparse, sub_graph, reference, domain, node_domain, no_opset, two_opsets,
     settings, text, half, sixty_four_gib, overflowing, empty_and_huge, negative, twice, two_kinds, doubled_attribute,
     undefined, sequence, long_name,

@@ -213,5 +213,9 @@ def test_the_wheel_carries_recipes_detectors_and_units(tmp_path: Path) -> None:
         shipped = {f"insitu/_shipped/{folder}/{path.name}" for path in (ROOT / folder).glob("*.toml")}
         assert shipped
         assert shipped <= names
+    models = ROOT / "pipelines" / "models"
+    bundles = {f"insitu/_shipped/pipelines/models/{p.relative_to(models)}" for p in models.rglob("*") if p.is_file()}
+    assert "insitu/_shipped/pipelines/models/insitu.pub" in bundles
+    assert bundles <= names
     assert "insitu/units.txt" in names
     assert not [name for name in names if not name.startswith(("insitu/", f"insitu-{insitu.__version__}.dist-info/"))]

@@ -219,10 +219,13 @@ class Following:
     def _roi(self, answer: Mapping[str, Feature], blurred: bool) -> list[tuple[Any, float, str]]:
         follows = self._follows
         present = Roi(*(int(self._present[s.name]) for s in follows.roi))
-        place = {} if blurred else dict(zip(("x", "y", "size"), map(answer.get, follows.place), strict=True))
+        names = ("x", "y", "size")
+        place: dict[str, Feature | None] = {k: answer.get(key) for k, key in zip(names, follows.place, strict=True)}
+        place = {} if blurred else place
         found = roi_for(place, follows.whole, present=present)
         why = "the picture is blurred" if blurred else "it holds what is looked at"
         limits = [self._limits[s.name] for s in follows.roi]
         if any(v is not None and not v.low <= x <= v.high for v, x in zip(limits, found, strict=True)):
             return []
-        return [(signal, float(value), why) for signal, value in zip(follows.roi, found, strict=True)]
+        wanted = [(signal, float(value), why) for signal, value in zip(follows.roi, found, strict=True)]
+        return sorted(wanted, key=lambda w: w[1] > self._present[w[0].name])  # never beyond the picture on the way

@@ -17,7 +17,7 @@ from insitu.bluesky.moving import limit_of
 from insitu.bluesky.reporting import ADVISES, Outcome, advise, in_run, metadata, tell
 from insitu.bluesky.windows import checked_range, exposure_for
 from insitu.errors import UsageError
-from insitu.types import Feature
+from insitu.types import Feature, Limit
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,7 @@ def exposure_scan(
         yield from tell(asking, num, last, why)
         return Outcome(points=tuple(points), value=last, why=why, unanswered=asking.missed)
 
-    present = float((yield from bps.rd(exposure, default_value=1.0)))
-    checked_range(exposure.name, (present,), limit)
+    present = yield from _present(exposure, limit)
     with Asking(session, (maximum, saturated), within_s) as asking:
         uid, outcome = yield from in_run(frames(present), [*detectors, exposure], meta)
         return replace(outcome, uids=(uid,))
@@ -149,7 +148,15 @@ def imaging_scan(
     with Asking(session, () if look is not None else settings.keys, within_s) as asking:
         present: dict[str, float] = {}
         for signal in settings.signals:
-            present[signal.name] = float((yield from bps.rd(signal, default_value=1.0)))
-            checked_range(signal.name, (present[signal.name],), named[signal.name])
+            present[signal.name] = yield from _present(signal, named[signal.name])
         uid, outcome = yield from in_run(frames(present), [*detectors, *settings.signals], meta)
         return replace(outcome, uids=(uid,))
+
+
+def _present(signal: Any, limit: Limit | None) -> Plan:
+    """A plan stub: what a signal is set to now; 1 where nobody runs this plan. `ActionRefusedError` out of limits."""
+    found = yield from bps.rd(signal, default_value=None)
+    if found is None:
+        return 1.0
+    checked_range(signal.name, (float(found),), limit)
+    return float(found)

@@ -22,7 +22,7 @@ from insitu.types import Record
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
-SHOW_S = 0.04
+SHOW_S = 0.05
 """What is only shown goes out this often; the rest at once."""
 ANSWER_S = 5.0
 """How long the analysis waits for what the session says to an action. It is not done later than that."""

@@ -21,11 +21,11 @@ import numpy as np
 
 from insitu.bluesky.channel import write
 from insitu.bluesky.heads import HEADS, Heads
-from insitu.bluesky.wire import Buffer, pack
+from insitu.bluesky.wire import Buffer, Packing
 from insitu.readers.document_frames import MISSED
 
 log = logging.getLogger(__name__)
-REST_S = 0.005
+REST_S = 0.015
 """After what there was has been written: those that come meanwhile go together."""
 TELL_S = 10.0
 SMALL = 400
@@ -44,10 +44,10 @@ class Outlet:
         self._missed: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._queue: SimpleQueue[tuple[str, Document, int] | None] = SimpleQueue()
-        self._hand: tuple[str, Document, int] | None = None
         self._attached = threading.Condition()
         self._sock: socket.socket | None = None
         self._fresh, self._over, self._told = False, False, 0.0
+        self._pack = Packing()
         self._thread = threading.Thread(target=self._work, name="insitu-documents", daemon=True)
         self._thread.start()
 
@@ -68,7 +68,7 @@ class Outlet:
             if self._missed:
                 self._queue.put((MISSED, {"frames": dict(self._missed)}, 0))
                 self._missed.clear()
-            self._queue.put((name, copy.copy(document), size))
+            self._queue.put((name, document.copy() if type(document) is dict else copy.copy(document), size))
 
     def attach(self, sock: socket.socket) -> None:
         """Here they go from now on, after what the plans that go on began with."""
@@ -121,17 +121,16 @@ class Outlet:
         """Write one, to the next process where this one goes. False where there will be none."""
         name, document, size = item
         while True:
-            with self._attached:
-                while self._sock is None and not self._over:
-                    self._attached.wait()
-                sock, fresh, self._fresh = self._sock, self._fresh, False
+            sock, fresh = self._sock, False
+            if sock is None or self._fresh or self._over:
+                sock, fresh = self._where()
             if sock is None or self._over:
                 self.dropped += 1 + self._queue.qsize() if name else 0
                 return False
             try:
                 for head in self.heads.begun([(name, document)]) if fresh else ():
-                    write(sock, pack("document", head))
-                write(sock, self._packed(name, document) if name else pack("close", None))
+                    write(sock, self._pack("document", [*head]))
+                write(sock, self._packed(name, document) if name else self._pack("close", None))
             except OSError:  # its process has gone: the next one gets this one
                 with self._attached:
                     if self._sock is sock:
@@ -142,16 +141,24 @@ class Outlet:
             self._written(name, document)
             return True
 
+    def _where(self) -> tuple[socket.socket | None, bool]:
+        """The socket, once there is one, and whether it is new; None where there will be none."""
+        with self._attached:
+            while self._sock is None and not self._over:
+                self._attached.wait()
+            fresh, self._fresh = self._fresh, False
+            return self._sock, fresh
+
     def _packed(self, name: str, document: Document) -> list[Buffer]:
         if name == MISSED and time.monotonic() > self._told:
             self._told = time.monotonic() + TELL_S
             log.warning("the run does not keep up: %d documents were left out so far", self.dropped)
         try:
-            return pack("document", (name, document))
+            return self._pack("document", [name, document])
         except Exception as e:  # noqa: BLE001 - it comes from outside: whatever is wrong with it is told
             self.dropped += 1
             log.error("a document (%s) cannot be handed to the run: %s: %s", name, type(e).__name__, e)
-            return pack("document", (MISSED, {"frames": {str(document.get("descriptor", "")): 1}}))
+            return self._pack("document", [MISSED, {"frames": {str(document.get("descriptor", "")): 1}}])
 
     def _written(self, name: str, document: Document) -> None:
         self.sent += 1

@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 
 from insitu.errors import FormatError, UsageError
+from insitu.store.packing import Packer, unpackb
 
 LENGTHS = struct.Struct("<QQ")
 """Bytes of the msgpack part, and of the arrays behind it."""
@@ -29,34 +30,87 @@ TIMES: dict[str, Any] = {"datetime": dt.datetime, "date": dt.date, "time": dt.ti
 Buffer = bytes | memoryview
 
 
+class Packing:
+    """Makes messages, one after the other, in one thread. `strict`: `UsageError` for what only `repr` tells."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._packer = self._new()
+        self._arrays: list[Buffer] = []
+        self._size = 0
+
+    def __call__(self, kind: str, value: Any) -> list[Buffer]:
+        """The parts of a message, to be written one behind the other."""
+        self._arrays, self._size = [], 0
+        try:
+            head = self._packer.pack([kind, value])
+        except BaseException:
+            self._packer = self._new()  # it may hold half a message
+            raise
+        rest = -len(head) % ALIGN
+        return [LENGTHS.pack(len(head), self._size) + head + bytes(rest), *self._arrays]
+
+    def _new(self) -> Any:
+        """A packer. Its memory is small, so that it stays where it is."""
+        return Packer(
+            default=self._other, strict_types=True, unicode_errors="surrogatepass", use_bin_type=True, buf_size=4096
+        )
+
+    def _place(self, array: np.ndarray) -> int:
+        """Put the bytes of an array behind the others; where they are."""
+        at, nbytes = self._size, array.nbytes
+        if nbytes:
+            self._arrays.append(array.reshape(-1).view(np.uint8).data)
+            rest = -nbytes % ALIGN
+            if rest:
+                self._arrays.append(bytes(rest))
+            self._size += nbytes + rest
+        return at
+
+    def _other(self, value: Any) -> Any:
+        """What msgpack does not know, as something that it does."""
+        if isinstance(value, np.ndarray):
+            if value.dtype.hasobject:
+                return value.tolist()
+            array = np.asarray(value, order="C")
+            return msgpack.ExtType(ARRAY, orjson.dumps([self._place(array), array.shape, _described(array.dtype)]))
+        if isinstance(value, tuple):
+            return msgpack.ExtType(TUPLE, self._new().pack(list(value)))
+        if isinstance(value, np.generic) and not isinstance(value, (float, str, bytes)) and not value.dtype.hasobject:
+            return msgpack.ExtType(SCALAR, orjson.dumps(_described(value.dtype)) + b"\0" + value.tobytes())
+        if isinstance(value, Enum):
+            return value.value if type(value.value) in (int, str, float) else self._other(value.value)
+        if isinstance(value, bool | int):
+            plain = int(value)
+            return plain if -(2**63) <= plain < 2**64 else msgpack.ExtType(WHOLE, hex(plain).encode())
+        kind: Any
+        for kind in (float, str, bytes, list):
+            if isinstance(value, kind):
+                return kind(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, complex):
+            return self._other(np.complex128(value))
+        if isinstance(value, dt.datetime | dt.date | dt.time):
+            name = "datetime" if isinstance(value, dt.datetime) else "time" if isinstance(value, dt.time) else "date"
+            return msgpack.ExtType(TIME, f"{name} {value.isoformat()}".encode())
+        if isinstance(value, PurePath):
+            return msgpack.ExtType(PATH, str(value).encode(errors="surrogateescape"))
+        if hasattr(value, "__array__"):
+            return self._other(np.asarray(value))
+        if self._strict:
+            expected = 'what a recipe file can hold; what is yours goes by name: use = "module:Thing"'
+            raise UsageError(f"{value!r:.80} cannot be handed to the process of the run", expected=expected)
+        return repr(value)
+
+
 def pack(kind: str, value: Any, *, strict: bool = False) -> list[Buffer]:
-    """The parts of a message, to be written one behind the other. `strict`: `UsageError` for what only `repr` tells.
+    """The parts of one message.
 
     >>> unpack(joined(pack("event", {"data": {"x": (1, 2.5)}})))
     ('event', {'data': {'x': (1, 2.5)}})
     """
-    arrays: list[Buffer] = []
-    size = 0
-
-    def place(array: np.ndarray) -> int:
-        nonlocal size
-        at = size
-        if array.nbytes:
-            arrays.append(array.reshape(-1).view(np.uint8).data)
-            rest = -array.nbytes % ALIGN
-            if rest:
-                arrays.append(bytes(rest))
-            size += array.nbytes + rest
-        return at
-
-    def other(value: Any) -> Any:
-        return _other(value, place, nested, strict)
-
-    def nested(value: Any) -> bytes:
-        return _packer(other).pack(value)
-
-    head = _packer(other).pack([kind, value])
-    return [LENGTHS.pack(len(head), size) + head + bytes(-len(head) % ALIGN), *arrays]
+    return Packing(strict=strict)(kind, value)
 
 
 def joined(parts: list[Buffer]) -> bytes:
@@ -88,51 +142,8 @@ def opened(body: np.ndarray, head: int) -> tuple[str, Any]:
     return kind, value
 
 
-def _packer(default: Any) -> Any:
-    return msgpack.Packer(default=default, strict_types=True, unicode_errors="surrogatepass", use_bin_type=True)
-
-
 def _unpacked(data: Any, hook: Any) -> Any:
-    return msgpack.unpackb(
-        data, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass", use_list=True, raw=False
-    )
-
-
-def _other(value: Any, place: Any, nested: Any, strict: bool) -> Any:
-    """What msgpack does not know, as something that it does."""
-    if isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
-            return value.tolist()
-        array = np.asarray(value, order="C")
-        return msgpack.ExtType(ARRAY, orjson.dumps([place(array), array.shape, _described(array.dtype)]))
-    if isinstance(value, np.generic) and not isinstance(value, (float, str, bytes)) and not value.dtype.hasobject:
-        return msgpack.ExtType(SCALAR, orjson.dumps(_described(value.dtype)) + b"\0" + value.tobytes())
-    if isinstance(value, tuple):
-        return msgpack.ExtType(TUPLE, nested(list(value)))
-    if isinstance(value, Enum):
-        return value.value if type(value.value) in (int, str, float) else _other(value.value, place, nested, strict)
-    if isinstance(value, bool | int):
-        plain = int(value)
-        return plain if -(2**63) <= plain < 2**64 else msgpack.ExtType(WHOLE, hex(plain).encode())
-    kind: Any
-    for kind in (float, str, bytes, list):
-        if isinstance(value, kind):
-            return kind(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, dt.datetime | dt.date | dt.time):
-        name = "datetime" if isinstance(value, dt.datetime) else "time" if isinstance(value, dt.time) else "date"
-        return msgpack.ExtType(TIME, f"{name} {value.isoformat()}".encode())
-    if isinstance(value, PurePath):
-        return msgpack.ExtType(PATH, str(value).encode(errors="surrogateescape"))
-    if isinstance(value, complex):
-        return _other(np.complex128(value), place, nested, strict)
-    if hasattr(value, "__array__"):
-        return _other(np.asarray(value), place, nested, strict)
-    if strict:
-        expected = 'what a recipe file can hold; what is yours goes by name: use = "module:Thing"'
-        raise UsageError(f"{value!r:.80} cannot be handed to the process of the run", expected=expected)
-    return repr(value)
+    return unpackb(data, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass", use_list=True, raw=False)
 
 
 def _value(code: int, data: bytes, arrays: np.ndarray, hook: Any) -> Any:

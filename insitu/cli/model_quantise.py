@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The bundle.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the new bundle.")]
-Key = Annotated[
-    Path | None,
-    typer.Option("--key", metavar="FILE", help="Private key that signs the new bundle; else it is unsigned."),
+Sign = Annotated[
+    Path | None, typer.Option("--sign", metavar="FILE", help="The private key to sign with; else it is unsigned.")
 ]
-Trusted = Annotated[
-    list[Path] | None, typer.Option("--trust", metavar="FILE", help="A public key that is trusted as well; repeatable.")
+Keys = Annotated[
+    list[Path] | None, typer.Option("--key", metavar="FILE", help="A public key that is trusted as well; repeatable.")
 ]
 Unsigned = Annotated[bool, typer.Option("--allow-unsigned", help="Take a bundle that nobody signed.")]
 Runs = Annotated[
@@ -42,8 +41,8 @@ Serial = Annotated[int | None, typer.Option("--serial", metavar="N", help="Of th
 def quantise(
     folder: Folder,
     out: Out,
-    key: Key = None,
-    trust: Trusted = None,
+    sign: Sign = None,
+    key: Keys = None,
     allow_unsigned: Unsigned = False,
     runs: Runs = None,
     labelled: Labelled = None,
@@ -56,18 +55,18 @@ def quantise(
     """Try 8 bits on this machine: times, size and score side by side, and a new bundle of what pays."""
     from insitu.models import quantise as q
 
-    bundle = _bundle(folder, trust, allow_unsigned)
+    bundle = _bundle(folder, key, allow_unsigned)
     calibration, trial = _inputs(bundle, runs, labelled, data_root)
     outcome = q.quantise(bundle, calibration, trial, most_loss=most_loss, least_gain=least_gain)
-    return _written(bundle, outcome, out, key, serial, as_json=as_json)
+    return _written(bundle, outcome, out, sign, serial, as_json=as_json)
 
 
 def prune(
     folder: Folder,
     out: Out,
     share: Annotated[float, typer.Option("--share", help="Part of the channels to take away: 0 to 0.9.")] = 0.25,
-    key: Key = None,
-    trust: Trusted = None,
+    sign: Sign = None,
+    key: Keys = None,
     allow_unsigned: Unsigned = False,
     runs: Runs = None,
     labelled: Labelled = None,
@@ -80,10 +79,10 @@ def prune(
     """Take the weakest channels away: a smaller network without training, if it is as good."""
     from insitu.models import prune as p
 
-    bundle = _bundle(folder, trust, allow_unsigned)
+    bundle = _bundle(folder, key, allow_unsigned)
     calibration, trial = _inputs(bundle, runs, labelled, data_root)
     outcome = p.prune(bundle, calibration, trial, share=share, most_loss=most_loss, least_gain=least_gain)
-    return _written(bundle, outcome, out, key, serial, as_json=as_json)
+    return _written(bundle, outcome, out, sign, serial, as_json=as_json)
 
 
 def distil(
@@ -92,8 +91,8 @@ def distil(
     width: Annotated[int, typer.Option("--width", help="Channels (or units) of the student's first layer.")] = 16,
     rounds: Annotated[int, typer.Option("--rounds", help="Times that the student sees the inputs.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Of everything drawn.")] = 0,
-    key: Key = None,
-    trust: Trusted = None,
+    sign: Sign = None,
+    key: Keys = None,
     allow_unsigned: Unsigned = False,
     runs: Runs = None,
     labelled: Labelled = None,
@@ -106,18 +105,18 @@ def distil(
     """Teach a smaller network what a bundle's network says (needs the extra `train`)."""
     from insitu.training import distil as d
 
-    bundle = _bundle(folder, trust, allow_unsigned)
+    bundle = _bundle(folder, key, allow_unsigned)
     calibration, trial = _inputs(bundle, runs, labelled, data_root)
     outcome = d.distil(
         bundle, calibration, trial, width=width, rounds=rounds, seed=seed, most_loss=most_loss, least_gain=least_gain
     )
-    return _written(bundle, outcome, out, key, serial, as_json=as_json)
+    return _written(bundle, outcome, out, sign, serial, as_json=as_json)
 
 
-def _bundle(folder: Path, trust: list[Path] | None, allow_unsigned: bool) -> Bundle:
+def _bundle(folder: Path, keys: list[Path] | None, allow_unsigned: bool) -> Bundle:
     from insitu.models.bundle import read_bundle
 
-    return read_bundle(folder, keys=trust or (), allow_unsigned=allow_unsigned)
+    return read_bundle(folder, keys=keys or (), allow_unsigned=allow_unsigned)
 
 
 def _inputs(bundle: Bundle, runs: list[str] | None, labelled: Path | None, data_root: Path) -> tuple[np.ndarray, Trial]:
@@ -154,13 +153,13 @@ def _labelled(path: Path) -> Trial:
 
 
 def _written(
-    bundle: Bundle, outcome: Outcome, out: Path, key: Path | None, serial: int | None, *, as_json: bool
+    bundle: Bundle, outcome: Outcome, out: Path, sign: Path | None, serial: int | None, *, as_json: bool
 ) -> int:
     """Write the bundle of what was taken, and say what was compared."""
     from insitu.models.quantise import successor, write
 
     manifest = successor(bundle, outcome.taken, outcome, serial=serial)
-    new = write(out, bundle, manifest, outcome.taken.model, key=key)
+    new = write(out, bundle, manifest, outcome.taken.model, key=sign)
     m = new.manifest
     body = {
         "path": str(out), "name": m.name, "version": m.version, "serial": m.serial, "digest": new.digest,
@@ -181,6 +180,6 @@ def _text(body: dict[str, Any]) -> str:
     ]  # fmt: skip
     first = body["table"][0]
     tried = f"Tried on {first['n']} inputs ({first['from']}); right is {first['right']}."
-    signed = "signed" if body["signed_by"] else "NOT SIGNED (give --key)"
+    signed = "signed" if body["signed_by"] else "NOT SIGNED (give --sign)"
     new = f"{body['name']} {body['version']}, serial {body['serial']}, {signed}: {body['path']}"
     return f"{table([head, *rows])}\n{tried}\n{new}"

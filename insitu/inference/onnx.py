@@ -28,7 +28,7 @@ from insitu.models.bundle import Bundle
 from insitu.models.preparing import Prepared, preparation
 from insitu.types import KEY, ArrayFeature, Feature, Frame, Output, References
 
-BATCH = 32
+BATCH = 64
 """Frames at once, where the bundle allows it."""
 Numbers = dict[str, Feature | ArrayFeature]
 

@@ -4,7 +4,8 @@ The network (`onnx` with the bundle `xrd_phases`) has seen patterns with texture
 it knows; the fit (`xrd.phases`) says how much of each is needed, and what nobody explains. What both say counts:
 
 - `unknown`: the fit finds none, or leaves more than `unexplained` of the peaks' area; or the main phase of the fit is
-  one that the network knows and does not see (below `contradicted`); or one of the two has no numbers;
+  one that the network knows and does not see (below `contradicted`), or sees less than one that is no candidate of the
+  fit; or one of the two has no numbers;
 - `review`: the network is sure (`sure`) of a candidate that the fit does not find;
 - `anomaly`: with `expected` phases, one is missing, or another has at least `smallest` of the intensity;
 - else `normal`.
@@ -20,6 +21,9 @@ from insitu.types import Feature, Measurement, Verdict
 
 TOLD = 10
 """Candidates in a verdict's scores, the first in rank."""
+NO_LABELS = ("margin", "outside")
+LEAST = 0.1
+"""Scores of the network below this are no hint."""
 
 
 class PhasesAgree:
@@ -74,14 +78,24 @@ class PhasesAgree:
         if blind is not None:
             return Verdict(label="unknown", reason=f"the network says nothing: {blind}")
         scores = {name: float(f.value) for name, f in seen.items() if f.value is not None}
+        strange = {
+            name: float(f.value)
+            for name, f in _named(found, self.network, "").items()
+            if name not in (*candidates, *NO_LABELS) and f.value is not None
+        }  # what the network knows and the fit could not try
         shares = {name: float(f.value) for name, f in candidates.items() if f.value}
         shares = dict(sorted(shares.items(), key=lambda item: -item[1]))
-        label, reason = self._judged(shares, scores, candidates, float(left.value))
+        label, reason = self._judged(shares, scores, strange, candidates, float(left.value))
         ranked = self._ranked(found, shares, scores)
         return Verdict(label=label, score=float(left.value), scores=ranked, reason=reason)
 
     def _judged(
-        self, shares: dict[str, float], scores: dict[str, float], candidates: Mapping[str, Feature], left: float
+        self,
+        shares: dict[str, float],
+        scores: dict[str, float],
+        strange: dict[str, float],
+        candidates: Mapping[str, Feature],
+        left: float,
     ) -> tuple[str, str]:
         """Label and reason."""
         rest = f"{100.0 * left:.0f} % of the peaks is not explained"
@@ -95,16 +109,21 @@ class PhasesAgree:
             return "unknown", f"{rest}: beside {said} there is something that is no candidate"
         if scores.get(main, 1.0) < self.contradicted:
             return "unknown", f"the fit finds {said}, but the network sees no {main}{likely}"
+        other = max(strange, key=lambda name: strange[name], default="")
+        if other and main in scores and strange[other] > max(scores[main], LEAST):
+            return "unknown", (
+                f"the fit finds {said}, but the network rather sees {other} ({strange[other]:.2f}), no candidate"
+            )
         missed = [n for n, p in scores.items() if p >= self.sure and candidates[n].value == 0.0]
         if missed:
             sure = ", ".join(f"{n} ({scores[n]:.2f})" for n in missed)
             return "review", f"the network is sure of {sure}, which the fit does not find (found: {said})"
         if self.expected:
             gone = [n for n in self.expected if n not in shares]
-            other = [n for n, s in shares.items() if n not in self.expected and s >= self.smallest]
-            if gone or other:
+            more = [n for n, s in shares.items() if n not in self.expected and s >= self.smallest]
+            if gone or more:
                 parts = [f"{' and '.join(gone)} not found"] if gone else []
-                parts += [f"{' and '.join(other)} not expected"] if other else []
+                parts += [f"{' and '.join(more)} not expected"] if more else []
                 return "anomaly", f"{'; '.join(parts)} (found: {said})"
         return "normal", f"{said}; {rest}"
 

@@ -58,7 +58,7 @@ def _names(at: int, folder: Path) -> list[str]:
     with os.scandir(at) as entries:
         for entry in entries:  # one that does not belong ends it, so a folder of millions costs nothing
             if entry.name not in FILES:
-                shown = os.fsencode(entry.name).decode("utf-8", "backslashreplace")
+                shown = entry.name if entry.name.isprintable() else ascii(entry.name)
                 raise ModelError(
                     "this does not belong to a bundle", where=str(folder / shown), expected=", ".join(FILES),
                     remedy=_REMEDY,

@@ -7,13 +7,14 @@ Everything is decided from the bytes of `model.onnx`, before onnxruntime sees th
 from insitu.errors import ModelError
 from insitu.models import wire
 from insitu.models.manifest import Manifest, Tensor
+from insitu.models.protobuf import WHERE
 from insitu.models.shape_rules import RULES
 from insitu.models.shapes import Sizes, follow
 
 OPSETS = range(13, 24)
 """Versions of the standard operators."""
 MOST_NODES = 10_000
-WHERE = wire.WHERE
+
 OPERATORS = frozenset(RULES)
 """The operators that a network may use."""
 

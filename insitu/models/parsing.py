@@ -4,6 +4,7 @@ The dataclass is the schema. Annotations understood: str, int, float, bool, Lite
 tuple[X, ...], Mapping[str, Any] (free but plain JSON), and other dataclasses. Errors are `ModelError` with the key.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -24,9 +25,19 @@ def loads(data: bytes, where: str, *, largest: int) -> Any:
     if len(data) > largest:
         raise ModelError(f"this file has {len(data):,} bytes", where=where, expected=f"at most {largest:,}")
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as e:  # also for invalid UTF-8, NaN, and nesting beyond 1,024
+        found = orjson.loads(data)  # refuses invalid UTF-8, NaN, and nesting beyond 1,024
+        json.loads(data, object_pairs_hook=_once)
+    except RecursionError:
+        raise ModelError("nested too deeply", where=where) from None
+    except ValueError as e:
         raise ModelError(f"this is not JSON: {e}", where=where) from e
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    """Of a key that is there twice, one reader may take the first and another the last."""
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key is there twice")
 
 
 def dumps(value: Any) -> bytes:
@@ -117,7 +128,7 @@ def _scalar(hint: Any, x: Any, where: str) -> Any:
     if hint is float and isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x):
         return float(x)
     if hint is str and isinstance(x, str):
-        return x
+        return _printable(x, where)
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
     raise _wrong(x, where, words[hint])
 
@@ -141,7 +152,9 @@ def free(x: Any, where: str, depth: int = 0) -> Any:
         return {_key(k, where): free(v, _join(where, str(k)), depth + 1) for k, v in x.items()}
     if isinstance(x, list | tuple):
         return [free(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(x)]
-    if x is None or isinstance(x, bool | str | int) or (isinstance(x, float) and math.isfinite(x)):
+    if isinstance(x, str):
+        return _printable(x, where)
+    if x is None or isinstance(x, bool | int) or (isinstance(x, float) and math.isfinite(x)):
         return x
     raise _wrong(x, where, "text, a number, true, false, null, a list or an object")
 
@@ -149,7 +162,14 @@ def free(x: Any, where: str, depth: int = 0) -> Any:
 def _key(k: Any, where: str) -> str:
     if not isinstance(k, str):
         raise _wrong(k, where, "text as key")
-    return k
+    return _printable(k, where)
+
+
+def _printable(x: str, where: str) -> str:
+    """Texts are shown to people: nothing in them may write to a terminal."""
+    if not x.isprintable():
+        raise ModelError(f"{x[:40]!r}", where=where, expected="printable letters, in one line")
+    return x
 
 
 def _join(where: str, key: str) -> str:

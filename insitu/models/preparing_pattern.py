@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from insitu.maths.pattern import pattern_axis, unusable
 from insitu.maths.resample import Grid, covered, grid_between, means_on
@@ -174,23 +173,11 @@ def snip(values: np.ndarray, width: int) -> np.ndarray:
     10.0
     """
     root = np.log(np.log(np.sqrt(np.maximum(values, 0.0) + 1.0) + 1.0) + 1.0)
-    _clip(root, min(width, (root.size - 1) // 2))
+    for w in range(min(width, (root.size - 1) // 2), 0, -1):
+        mean = root[: -2 * w] + root[2 * w :]
+        mean *= 0.5
+        np.minimum(root[w:-w], mean, out=root[w:-w])
     return (np.exp(np.exp(root) - 1.0) - 1.0) ** 2 - 1.0
-
-
-def ready() -> None:
-    """Compiles, or loads, the kernel."""
-    _clip(np.zeros(5), 1)
-
-
-@njit(cache=True, error_model="numpy")
-def _clip(root, width):
-    """SNIP's steps on the roots, in place."""
-    before = np.empty_like(root)
-    for w in range(width, 0, -1):
-        before[:] = root
-        for i in range(w, root.size - w):
-            root[i] = min(before[i], 0.5 * (before[i - w] + before[i + w]))
 
 
 def _scaled(values: np.ndarray, scale: str, seen: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sizes of what multiplies: convolutions, pools, matrices. By ONNX's definitions; a test holds each against onnxruntime."""
+"""Sizes of what multiplies: convolutions, pools, matrices."""
 
 import math
 from collections.abc import Sequence

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from insitu.errors import ModelError
+from insitu.models.protobuf import WHERE
 from insitu.models.shape_rules import RULES
 from insitu.models.shape_step import Shape
-from insitu.models.wire import WHERE, Graph, Node, Stored
+from insitu.models.wire import Graph, Node, Stored
 
 MOST_ELEMENTS = 2**26
 """Numbers in one tensor."""

@@ -9,6 +9,7 @@ may take to start. Decision 0010 says more; the tests hold both against each oth
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,9 +84,13 @@ def verify(signature: bytes, files: Mapping[str, bytes], keys: Mapping[str, Key]
         same = {
             "mediaType": _MEDIA,
             "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
-            "dsseEnvelope": {**envelope, "payloadType": _PAYLOAD, "signatures": [{"sig": signed["sig"], "keyid": ""}]},
+            "dsseEnvelope": {
+                "payload": envelope["payload"],
+                "payloadType": _PAYLOAD,
+                "signatures": [{"sig": signed["sig"], "keyid": ""}],
+            },
         }
-        if body != same or envelope.keys() != {"payload", "payloadType", "signatures"} or not isinstance(hint, str):
+        if body != same or not re.fullmatch("[0-9a-f]{64}", hint):
             raise ValueError("keys or values that are not of this format")
     except (KeyError, TypeError, ValueError) as e:
         if isinstance(e, ModelError):

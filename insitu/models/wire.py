@@ -6,31 +6,22 @@ unknown or doubled fields, functions, sub-graphs, sparse and external tensors, t
 would take as long as a session may take to start; the tests hold this reader against it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from insitu.errors import ModelError
-
-WHERE = "model.onnx"
-MOST_FIELDS = 100_000
-"""Fields of a whole file. A network of 64 MiB has thousands."""
+from insitu.models.protobuf import PLAIN, Reader, bad, signed, text, varints
 
 ITEMS = {1: "<f4", 2: "|u1", 3: "|i1", 4: "<u2", 5: "<i2", 6: "<i4", 7: "<i8", 9: "|b1", 11: "<f8", 12: "<u4"}
 """Element types of ONNX that a bundle may use, as numpy writes them."""
+MOST_LISTED = 1_000_000
+"""Whole numbers of a tensor that are listed one by one; more must be raw bytes."""
 _LISTS = {4: {1}, 5: {2, 3, 4, 5, 6, 9}, 7: {7}, 10: {11}, 11: {12}}
 """Field of a tensor that lists numbers: of which element types."""
-
-
-class Field(NamedTuple):
-    """One field of a message: number, wire type (0 varint, 1 eight bytes, 2 bytes, 5 four bytes) and value."""
-
-    number: int
-    kind: int
-    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,82 +78,29 @@ def read(data: bytes) -> Graph:
         memoryview(data), "the model", one={1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2}, many={8: 2, 14: 2}
     )
     if 7 not in model.one:
-        raise _bad("no graph")
+        raise bad("no graph")
     for entry in model.many[14]:
         pair = reader.message(entry, "metadata", one={1: 2, 2: 2})
         if bytes(pair.one.get(1, b"")).startswith(b"ort"):
-            raise _bad("metadata that changes how onnxruntime works", expected="none")
+            raise bad("metadata that changes how onnxruntime works", expected="none")
     opset = reader.opset(model.many[8])
     return reader.graph(model.one[7], model.one.get(1, 0), opset)
 
 
-@dataclass(slots=True)
-class _Message:
-    one: dict[int, Any]
-    many: dict[int, list[Any]]
-
-
-class _Reader:
-    """Reads messages and counts their fields."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def fields(self, data: memoryview, what: str) -> Iterator[Field]:
-        """The fields of one message, in order."""
-        at, end = 0, len(data)
-        while at < end:
-            self.count += 1
-            if self.count > MOST_FIELDS:
-                raise _bad("more fields than a network has", expected=f"at most {MOST_FIELDS:,}")
-            tag, at = _varint(data, at, what)
-            number, kind = tag >> 3, tag & 7
-            if kind == 0:
-                value, at = _varint(data, at, what)
-            elif kind in (1, 5):
-                size = 8 if kind == 1 else 4
-                value, at = data[at : at + size], at + size
-            elif kind == 2:
-                size, at = _varint(data, at, what)
-                value, at = data[at : at + size], at + size
-            else:
-                raise _bad(f"{what} is damaged (wire type {kind})")
-            if at > end:
-                raise _bad(f"{what} is cut off")
-            yield Field(number, kind, value)
-
-    def message(
-        self, data: memoryview, what: str, *, one: Mapping[int, int], many: Mapping[int, int] | None = None,
-        lists: Mapping[int, int] | None = None,
-    ) -> _Message:  # fmt: skip
-        """A message whose fields are named beforehand, number to wire type: `one` at most once, `many` any number,
-        `lists` numbers that may be packed."""
-        many, lists = many or {}, lists or {}
-        found = _Message({}, {n: [] for n in (*many, *lists)})
-        for number, kind, value in self.fields(data, what):
-            if number in one and kind == one[number]:
-                if number in found.one:
-                    raise _bad(f"field {number} of {what} is there twice")
-                found.one[number] = value
-            elif (number in many and kind == many[number]) or (number in lists and kind in (2, lists[number])):
-                found.many[number].append((kind, value) if number in lists else value)
-            else:
-                raise _bad(
-                    f"{what} has {_NAMES.get((what.split(' ')[-1], number), f'a field {number}')}", remedy=_PLAIN
-                )
-        return found
+class _Reader(Reader):
+    """Reads the messages of ONNX."""
 
     def opset(self, entries: list[memoryview]) -> int:
         """The version of the standard operators; no others may be named."""
         versions = []
         for entry in entries:
             found = self.message(entry, "an operator set", one={1: 2, 2: 0})
-            domain = _text(found.one.get(1, b""), "the domain of an operator set")
+            domain = text(found.one.get(1, b""), "the domain of an operator set")
             if domain not in ("", "ai.onnx"):
-                raise _bad(f"operators of {domain!r}", expected="standard operators only", remedy=_PLAIN)
+                raise bad(f"operators of {domain!r}", expected="standard operators only", remedy=PLAIN)
             versions.append(found.one.get(2, 0))
         if len(versions) != 1:
-            raise _bad(f"{len(versions)} versions of the standard operators", expected="one")
+            raise bad(f"{len(versions)} versions of the standard operators", expected="one")
         return versions[0]
 
     def graph(self, data: memoryview, ir_version: int, opset: int) -> Graph:
@@ -171,7 +109,7 @@ class _Reader:
         for entry in found.many[5]:
             tensor = self.tensor(entry)
             if not tensor.name or tensor.name in stored:
-                raise _bad(f"two initializers named {tensor.name!r}")
+                raise bad(f"two initializers named {tensor.name!r}")
             stored[tensor.name] = tensor
         return Graph(
             ir_version, opset, tuple(self.node(n) for n in found.many[1]), stored,
@@ -180,17 +118,17 @@ class _Reader:
 
     def node(self, data: memoryview) -> Node:
         found = self.message(data, "a node", one={3: 2, 4: 2, 6: 2, 7: 2, 8: 2}, many={1: 2, 2: 2, 5: 2, 9: 2})
-        domain, op = (_text(found.one.get(n, b""), "a node") for n in (7, 4))
+        domain, op = (text(found.one.get(n, b""), "a node") for n in (7, 4))
         if domain not in ("", "ai.onnx") or len(found.one.get(8, b"")):
-            raise _bad(f"the operator {domain}.{op}", expected="standard operators only", remedy=_PLAIN)
+            raise bad(f"the operator {domain}.{op}", expected="standard operators only", remedy=PLAIN)
         attributes: dict[str, Any] = {}
         for entry in found.many[5]:
             name, value = self.attribute(entry)
             if name in attributes:
-                raise _bad(f"the attribute {name!r} of a {op} is there twice")
+                raise bad(f"the attribute {name!r} of a {op} is there twice")
             attributes[name] = value
-        inputs, outputs = (tuple(_text(v, "a node") for v in found.many[n]) for n in (1, 2))
-        return Node(op, _text(found.one.get(3, b""), "a node"), inputs, outputs, attributes)
+        inputs, outputs = (tuple(text(v, "a node") for v in found.many[n]) for n in (1, 2))
+        return Node(op, text(found.one.get(3, b""), "a node"), inputs, outputs, attributes)
 
     def attribute(self, data: memoryview) -> tuple[str, Any]:
         found = self.message(
@@ -200,21 +138,21 @@ class _Reader:
         readers = {1: 2, 2: 3, 3: 4, 4: 5, 6: 7, 7: 8, 8: 9}  # type of the attribute to the field that holds it
         given = {n for n in (2, 3, 4, 5) if n in found.one} | {n for n in (7, 8, 9) if found.many[n]}
         if kind not in readers or given - {readers[kind]}:
-            raise _bad(f"an attribute of type {kind} that holds something else", remedy=_PLAIN)
-        name = _text(found.one.get(1, b""), "an attribute")
+            raise bad(f"an attribute of type {kind} that holds something else", remedy=PLAIN)
+        name = text(found.one.get(1, b""), "an attribute")
         at = readers[kind]
         if at == 5:
             return name, self.tensor(found.one[5]) if 5 in found.one else _missing(name)
         if at == 9:
             return name, tuple(bytes(v) for v in found.many[9])
         if at == 8:
-            return name, tuple(_signed(v) for v in _varints(found.many[8], "an attribute"))
+            return name, tuple(varints(found.many[8], "an attribute", 10_000))
         if at == 7:
             return name, tuple(np.frombuffer(b"".join(v for _, v in found.many[7]), "<f4").tolist())
         value = found.one.get(at)
         if at == 2:
             return name, float(np.frombuffer(value, "<f4")[0]) if value is not None else 0.0
-        return name, bytes(value or b"") if at == 4 else _signed(value or 0)
+        return name, bytes(value or b"") if at == 4 else signed(value or 0)
 
     def tensor(self, data: memoryview) -> Stored:
         """A tensor whose bytes are exactly as many as its sizes say."""
@@ -225,18 +163,18 @@ class _Reader:
             many={16: 2},
             lists={1: 0, 4: 5, 5: 0, 7: 0, 10: 1, 11: 0},
         )
-        name = _text(found.one.get(8, b""), "a tensor")
+        name = text(found.one.get(8, b""), "a tensor")
         kind = found.one.get(2, 0)
         if kind not in ITEMS or found.one.get(14, 0):
             what = "lies outside the file" if found.one.get(14, 0) else f"has elements of type {kind}"
-            raise _bad(f"the tensor {name!r} {what}", expected="plain numbers in the file", remedy=_PLAIN)
-        shape = tuple(_signed(n) for n in _varints(found.many[1], "a tensor"))
-        if len(shape) > 8 or any(not 0 <= n < 2**31 for n in shape):
-            raise _bad(f"the tensor {name!r} declares the sizes {list(shape[:8])}", expected="sizes of a network")
+            raise bad(f"the tensor {name!r} {what}", expected="plain numbers in the file", remedy=PLAIN)
+        shape = tuple(varints(found.many[1], "a shape", 8))
+        if any(not 0 <= n < 2**31 for n in shape):
+            raise bad(f"the tensor {name!r} declares the sizes {list(shape)}", expected="sizes of a network")
         size, item = prod(shape), np.dtype(ITEMS[kind])
         given = [n for n in (4, 5, 7, 10, 11) if found.many[n]]
         if len(given) + (9 in found.one) > 1 or any(kind not in _LISTS[n] for n in given):
-            raise _bad(f"the tensor {name!r} holds numbers of another type than it says")
+            raise bad(f"the tensor {name!r} holds numbers of another type than it says")
         if size * item.itemsize > len(data) * 8:  # nothing is made of sizes that the bytes cannot hold
             raise _short(name, shape, size * item.itemsize, len(data))
         raw = memoryview(b"")
@@ -248,102 +186,41 @@ class _Reader:
 
     def value(self, data: memoryview) -> Value:
         found = self.message(data, "a value", one={1: 2, 2: 2, 3: 2}, many={4: 2})
-        name = _text(found.one.get(1, b""), "a value")
+        name = text(found.one.get(1, b""), "a value")
         kind = self.message(found.one.get(2, memoryview(b"")), "a type", one={1: 2, 6: 2})
         tensor = self.message(kind.one.get(1, memoryview(b"")), "a tensor type", one={1: 0, 2: 2})
         element = tensor.one.get(1, 0)
         if element not in ITEMS:
-            raise _bad(f"the value {name!r} has elements of type {element}", expected="plain numbers")
+            raise bad(f"the value {name!r} has elements of type {element}", expected="plain numbers")
         if 2 not in tensor.one:
             return Value(name, ITEMS[element], None)
         shape: list[int | None] = []
         for entry in self.message(tensor.one[2], "a shape", one={}, many={1: 2}).many[1]:
             size = self.message(entry, "a size", one={1: 0, 2: 2, 3: 2})
-            n = _signed(size.one[1]) if 1 in size.one and 2 not in size.one else None
+            n = signed(size.one[1]) if 1 in size.one and 2 not in size.one else None
             if n is not None and not 0 <= n < 2**31:
-                raise _bad(f"the value {name!r} declares a size of {n}", expected="sizes of a network")
+                raise bad(f"the value {name!r} declares a size of {n}", expected="sizes of a network")
             shape.append(n)
         return Value(name, ITEMS[element], tuple(shape))
-
-
-_PLAIN = "Export the network again with standard operators, weights inside the file, and no functions"
-_NAMES = {
-    ("model", 20): "training information",
-    ("model", 25): "functions of its own",
-    ("graph", 15): "sparse tensors",
-    ("attribute", 6): "a sub-graph",
-    ("attribute", 11): "sub-graphs",
-    ("attribute", 21): "a reference to an attribute of a function",
-    ("tensor", 13): "data outside the file",
-    ("tensor", 6): "text",
-}
-"""What forbidden fields are, by the last word of their message."""
-
-
-def _varint(data: memoryview, at: int, what: str) -> tuple[int, int]:
-    """An unsigned number of at most 64 bits, and where it ends."""
-    value = shift = 0
-    while at < len(data):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if value >= 1 << 64:
-                break
-            return value, at
-        shift += 7
-        if shift > 63:
-            break
-    raise _bad(f"{what} is damaged (a number without an end)")
-
-
-def _varints(found: list[tuple[int, Any]], what: str) -> Iterator[int]:
-    """Numbers, packed or one by one."""
-    for kind, value in found:
-        if kind == 0:
-            yield value
-        else:
-            at = 0
-            while at < len(value):
-                n, at = _varint(value, at, what)
-                yield n
 
 
 def _listed(number: int, many: Mapping[int, list[Any]], item: np.dtype) -> memoryview:
     """Numbers of a tensor that are listed in a field of their own type, as bytes of the tensor's type."""
     if number in (4, 10):
         return memoryview(b"".join(value for _, value in many[number]))
-    numbers = np.fromiter((_signed(n) for n in _varints(many[number], "a tensor")), np.int64)
+    numbers = np.fromiter(varints(many[number], "a tensor", MOST_LISTED), np.int64)
     return memoryview(numbers.astype(item).tobytes())
 
 
-def _signed(n: int) -> int:
-    return n - (1 << 64) if n >= 1 << 63 else n
-
-
-def _text(data: Any, what: str) -> str:
-    try:
-        text = bytes(data).decode()
-    except UnicodeDecodeError:
-        raise _bad(f"a name of {what} is no text") from None
-    if len(text) > 1000:
-        raise _bad(f"a name of {what} has {len(text):,} letters", expected="at most 1,000")
-    return text
-
-
 def _missing(name: str) -> Any:
-    raise _bad(f"the attribute {name!r} holds no tensor")
+    raise bad(f"the attribute {name!r} holds no tensor")
 
 
 def _short(name: str, shape: tuple[int, ...], declared: int, there: int) -> ModelError:
-    return _bad(
+    return bad(
         f"the tensor {name!r} declares {list(shape)}, {declared:,} bytes, and {there:,} are there",
         expected="as many bytes as declared",
     )
-
-
-def _bad(what: str, expected: str = "", remedy: str = "") -> ModelError:
-    return ModelError(what, where=WHERE, expected=expected, remedy=remedy)
 
 
 def dtype(item: str) -> str:

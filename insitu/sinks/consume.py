@@ -7,9 +7,8 @@ kafka-python there is `documents`.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import msgpack
-
 from insitu.sinks.kafka import HEADER, Link, connection_options
+from insitu.store.packing import unpackb
 
 
 def insitu_id(headers: Iterable[tuple[str, bytes | None]] | None) -> tuple[str, int] | None:
@@ -46,7 +45,7 @@ class Once:
 
 def unpack(value: bytes) -> tuple[str, dict[str, Any]]:
     """(name, document) of a message."""
-    name, document = msgpack.unpackb(value)
+    name, document = unpackb(value)
     return name, document
 
 

@@ -13,11 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import msgpack
 import orjson
 from blake3 import blake3
 
 from insitu.store.canonical import plain
+from insitu.store.packing import packb, unpackb
 from insitu.types import ArrayFeature
 
 Document = dict[str, Any]
@@ -59,14 +59,14 @@ def packed(name: str, document: Document) -> bytes:
     """The bytes of a document that is in plain Python types already: those that `pack` gives, without its way through
     JSON. A text that is no valid UTF-8 is escaped."""
     try:
-        return bytes(msgpack.packb((name, document)) or b"")
+        return packb((name, document))
     except UnicodeEncodeError:
-        return bytes(msgpack.packb((name, plain(document))) or b"")
+        return packb((name, plain(document)))
 
 
 def unpack(packed: bytes) -> tuple[str, Document]:
     """(name, document) of a row."""
-    name, document = msgpack.unpackb(packed)
+    name, document = unpackb(packed)
     return name, document
 
 

@@ -12,8 +12,8 @@ from insitu.training.unet import exported, learnt
 
 LABELS = ("background", "oxide", "crack")
 PARAMS = {"normalise": "robust", "percentiles": [2.0, 98.0], "shrink": 2}
-TILE, OVERLAP, CROP, COUNT, STEPS = 256, 64, 256, 4, 300
-HOW = Nuisance(magnify=(0.6, 1.5), turn=0.5, upright=True, gamma=0.5, noise=0.08)
+TILE, OVERLAP, CROP, COUNT, STEPS = 256, 64, 224, 2, 500
+HOW = Nuisance(magnify=(0.7, 1.4), turn=0.25, upright=True, blur=1.2, gamma=0.3, shading=0.12, noise=0.06)
 WEIGHTS = (1.0, 1.0, 4.0)
 
 

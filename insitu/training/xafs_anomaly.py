@@ -4,10 +4,10 @@
 
 Two bundles, both on the features of a measurement, each a distance in units of the usual scatter (Mahalanobis).
 `xafs_anomaly` is for any spectrum: noise, the largest glitch and the white line, learnt from measured spectra of
-several beamlines and from the simulator; its threshold is set on measured groups (a compound, a beamline, a series) that
-it was not learnt from. `xafs_session_anomaly`, beside it: one beamline in one session, in transmission with a foil behind the
-sample; the edge step and the foil's offset as well, learnt from the simulator and in its terms: a jump of the
-monochromator or a sample that moved cannot be told from one spectrum of an unknown sample.
+several beamlines and from the simulator; its threshold is set on measured groups (a compound, a beamline, a series)
+that it was not learnt from. `xafs_session_anomaly`, beside it: one beamline in one session, in transmission with a foil
+behind the sample; the edge step and the foil's offset as well, learnt from the simulator and in its terms: a jump of
+the monochromator or a sample that moved cannot be told from one spectrum of an unknown sample.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,5 +1,6 @@
 """What goes wrong at a beamline while a stock RunEngine takes pictures: used by tests and `tests/prove.py`."""
 
+import math
 import random
 import threading
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bluesky import RunEngine
+from bluesky import RunEngine, plan_stubs, preprocessors
 from bluesky.utils import RunEngineInterrupted
 
 from insitu.bluesky import Session
@@ -15,6 +16,8 @@ from insitu.replay import verify
 from tests.bluesky.camera import Camera, Heard, entries, pictures, session, stored
 from tests.sessions import run_engine
 
+bps: Any = plan_stubs
+bpp: Any = preprocessors
 MODELS: list[dict[str, Any]] = [
     {"name": "beam", "use": "limits", "feature": "context.beam", "low": 50.0},
     {"name": "light", "use": "limits", "feature": "total", "low": "20000 counts"},
@@ -87,6 +90,52 @@ def faulty(kind: str, seed: int, folder: Path) -> dict[str, int]:
     assert stop["exit_status"] == ended == ("abort" if first["decision"]["action"] == "HALT" else "success")
     if ended == "abort":
         assert first["decision"]["reason"] in stop["reason"]
+    assert stored(insitu) == len(heard["event"])
+    return {"faults": 1, "latest_frame": late}
+
+
+PERIOD_S = 0.5
+"""Between two pictures of a detector that stalls."""
+
+
+def stalled(seed: int, folder: Path) -> dict[str, int]:
+    """A detector that gives nothing any more: the plan is suspended within three of its frames, and goes on when it
+    gives again."""
+    at, bench, spoke = random.Random(seed).randrange(3, 8), Bench(seed), list[float]()
+    mended, began = threading.Event(), list[float]()
+    more: dict[str, Any] = {"stall_s": 2 * PERIOD_S, "on_stall": "pause"}
+    with run_engine() as engine, session(engine, folder, *RULES, recipe={"models": MODELS}, **more) as insitu:
+        heard = Heard(engine)
+
+        def before(k: int) -> None:
+            if k == at and not mended.is_set():
+                began.append(time.monotonic())
+
+        def mend() -> None:
+            until = time.monotonic() + 60
+            while not insitu.device.suspend.get() and time.monotonic() < until:
+                time.sleep(0.01)
+            spoke.append(time.monotonic())
+            mended.set()
+            insitu.resume()
+
+        def plan() -> Any:
+            for k in range(at + 4):
+                yield from bps.checkpoint()
+                before(k)
+                while k == at and not mended.is_set():  # the exposure that does not end
+                    yield from bps.sleep(0.05)
+                yield from bps.trigger_and_read([bench, bench.beam])
+                yield from bps.sleep(PERIOD_S)
+
+        threading.Thread(target=mend, daemon=True).start()
+        engine(bpp.run_wrapper(plan()))
+    (stop,) = heard["stop"]
+    assert stop["exit_status"] == "success"
+    late = math.ceil((spoke[0] - began[0] + PERIOD_S) / PERIOD_S)
+    assert 1 <= late <= 3, f"{spoke[0] - began[0] + PERIOD_S:.2f} s after the last frame"
+    notes = [e for e in entries(insitu, "event") if e.get("what") == "stalled"]
+    assert len(notes) == 1
     assert stored(insitu) == len(heard["event"])
     return {"faults": 1, "latest_frame": late}
 
@@ -193,4 +242,4 @@ def explained(insitu: Session, heard: Heard, counts: dict[str, int]) -> dict[str
     return {**counts, "events": events, "runs": len(insitu.summaries), "logged_actions": len(acted)}
 
 
-__all__ = ["FAULTS", "clean", "faulty", "random_actions"]
+__all__ = ["FAULTS", "clean", "faulty", "random_actions", "stalled"]

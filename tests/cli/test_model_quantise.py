@@ -45,7 +45,7 @@ def test_a_network_is_quantised_from_stored_frames_and_signed(
 ) -> None:
     folder, public, private = signed
     status = quantise(
-        folder, tmp_path / "int8", key=private, trust=[public], runs=[str(stored)], most_loss=5.0, as_json=True
+        folder, tmp_path / "int8", sign=private, key=[public], runs=[str(stored)], most_loss=5.0, as_json=True
     )
     assert status == 0
     body = orjson.loads(capsys.readouterr().out)
@@ -66,10 +66,10 @@ def test_labels_of_people_are_the_judge_where_they_are_given(
     x = np.random.default_rng(0).random((24, 1, 256)).astype(np.float32)
     (tmp_path / "labels.npz").write_bytes(write_arrays({"input": x, "right": np.arange(24, dtype=np.int64) % 5}))
     with pytest.raises(ModelError, match="4 calibration inputs"):
-        quantise(folder, tmp_path / "none", trust=[public], labelled=tmp_path / "labels.npz")
+        quantise(folder, tmp_path / "none", key=[public], labelled=tmp_path / "labels.npz")
     assert not (tmp_path / "none").exists()
     labels = tmp_path / "labels.npz"
-    quantise(folder, tmp_path / "new", trust=[public], labelled=labels, runs=[str(stored)], as_json=True)
+    quantise(folder, tmp_path / "new", key=[public], labelled=labels, runs=[str(stored)], as_json=True)
     row = orjson.loads(capsys.readouterr().out)["table"][0]
     assert (row["right"], row["from"], row["n"]) == ("labels", "labels.npz", 24)
     assert row["score"] < 60.0
@@ -92,7 +92,7 @@ def test_pruning_by_the_command_line_says_what_it_compared(
     signed: tuple[Path, Path, Path], stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, public, _ = signed
-    assert prune(folder, tmp_path / "small", share=0.5, trust=[public], runs=[str(stored)], most_loss=-500.0) == 0
+    assert prune(folder, tmp_path / "small", share=0.5, key=[public], runs=[str(stored)], most_loss=-500.0) == 0
     said = capsys.readouterr().out
     assert "pruned-0.5" in said
     assert "points lost, more than -500" in said or "times as fast, less than 1.2" in said
@@ -102,4 +102,4 @@ def test_pruning_by_the_command_line_says_what_it_compared(
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
 def test_teaching_without_torch_names_the_extra(signed: tuple[Path, Path, Path], stored: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match=r"insitu\[train\]"):
-        distil(signed[0], tmp_path / "student", trust=[signed[1]], runs=[str(stored)])
+        distil(signed[0], tmp_path / "student", key=[signed[1]], runs=[str(stored)])

@@ -57,7 +57,7 @@ def stored(setup: Setup, folder: Path) -> Path:
     (folder / "recipe.toml").write_text(setup.recipe_toml)
     (folder / "detectors.toml").write_text(setup.detectors_toml)
     for name, path in setup.files.items():
-        (folder / "files").mkdir(exist_ok=True)
+        (folder / "files" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "files" / name).write_bytes(path.read_bytes())
     return folder
 

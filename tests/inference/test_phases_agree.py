@@ -38,6 +38,14 @@ def test_a_phase_that_the_network_is_sure_of_and_the_fit_does_not_find_is_for_a_
     assert "zincite (0.97)" in verdict.reason
 
 
+def test_what_the_network_rather_sees_and_the_fit_could_not_try_is_unknown() -> None:
+    """Sphalerite has the cell of ceria, to 0.04 %: without ceria among the candidates the fit takes it."""
+    verdict = judged({"sphalerite": 1.0}, {"sphalerite": 0.12, "ceria": 0.48, "margin": 0.99})
+    assert verdict.label == "unknown"
+    assert "rather sees ceria (0.48)" in verdict.reason
+    assert judged({"sphalerite": 1.0}, {"sphalerite": 0.5, "ceria": 0.3}).label == "normal"
+
+
 @pytest.mark.parametrize(
     ("shares", "left", "says"),
     [

@@ -40,6 +40,11 @@ def test_reading_what_was_written_gives_the_same_manifest_and_the_same_bytes() -
         ({"labels": ["a\nb"]}, "labels[0]"),
         ({"labels": "CeO2"}, "labels"),
         ({"unit": "glorp"}, "unit"),
+        ({"description": "\x1b[2Jall is well"}, "description"),
+        (
+            {"preparation": {"name": "pattern", "params": {"a": ["\n"]}, "digest": "sha256:" + "0" * 64}},
+            "preparation.params.a[0]",
+        ),
         ({"inputs": {"name": "x", "shape": [1, None], "dtype": "float32", "unit": ""}}, "inputs.shape"),
         ({"inputs": {"name": "x", "shape": [None, 2**40], "dtype": "float32", "unit": ""}}, "inputs.shape"),
         ({"inputs": {"name": "x", "shape": [None, 3], "dtype": "object", "unit": ""}}, "inputs.dtype"),

@@ -178,6 +178,15 @@ def test_an_envelope_of_another_form_is_refused(whole: Path, pair: tuple[Path, P
         signing.verify(json.dumps(change(body)).encode(), {}, signing.trusted([pair[1]]))
 
 
+def test_a_key_that_is_there_twice_is_refused(whole: Path, pair: tuple[Path, Path]) -> None:
+    files = {p.name: p.read_bytes() for p in whole.iterdir()}
+    signature = files.pop(signing.NAME)
+    twice = signature.replace(b'{"mediaType":', b'{"mediaType":"other","mediaType":', 1)
+    assert twice != signature
+    with pytest.raises(ModelError, match="twice"):
+        signing.verify(twice, files, signing.trusted([pair[1]]))
+
+
 def test_a_private_key_is_for_its_owner_only_and_never_overwritten(tmp_path: Path) -> None:
     old = os.umask(0)
     try:

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from insitu.errors import ModelError
-from insitu.models import wire
+from insitu.models import protobuf, wire
 from tests import networks
 from tests.hostile import FORBIDDEN
 
@@ -88,9 +88,25 @@ def test_bytes_that_are_no_network_are_refused(data: bytes) -> None:
 def test_a_file_of_too_many_tiny_fields_is_refused_early() -> None:
     model = networks.classifier()
     model.graph.doc_string = ""
-    data = model.SerializeToString() + b"\x72\x00" * wire.MOST_FIELDS  # empty metadata
+    data = model.SerializeToString() + b"\x72\x00" * protobuf.MOST_FIELDS  # empty metadata
     with pytest.raises(ModelError, match="more fields"):
         wire.read(data)
+
+
+def test_long_lists_of_numbers_are_refused_before_they_are_made() -> None:
+    model = networks.classifier()
+    model.graph.initializer[0].dims[:] = [1] * 9
+    with pytest.raises(ModelError, match="a shape lists more than 8"):
+        wire.read(model.SerializeToString())
+    model = networks.classifier()
+    many = wire.MOST_LISTED + 1
+    model.graph.initializer.append(helper.make_tensor("t", onnx.TensorProto.INT64, [many], np.zeros(many, np.int64)))
+    with pytest.raises(ModelError, match="lists more than 1,000,000"):
+        wire.read(model.SerializeToString())
+    model = networks.classifier()
+    model.graph.node[0].attribute.append(helper.make_attribute("ints", [1] * 10_001))
+    with pytest.raises(ModelError, match="lists more than 10,000"):
+        wire.read(model.SerializeToString())
 
 
 def test_random_bytes_and_flipped_bits_are_refused_or_read_but_never_break_it() -> None:

@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 
 from insitu.config import load
-from insitu.errors import SourceError
-from insitu.readers.epics import PvaFrames
 from insitu.readers.simulated_beamline import PORTS, Beamline, BenchSettings
 from insitu.run import LiveRun
 from insitu.store.runs import StoredRun
@@ -98,6 +96,8 @@ def lines(process: subprocess.Popen[str], found: list[Any]) -> Iterator[Any]:
 def test_both_readers_go_on_when_an_ioc_comes_back_on_its_ports(
     ports: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from p4p.client.thread import Context
+
     heard: list[Any] = []
     with running(ports) as bench:
         for key, value in bench.environment.items():
@@ -117,10 +117,16 @@ def test_both_readers_go_on_when_an_ioc_comes_back_on_its_ports(
             assert "has ended" in bench.problem
             until(lambda: not reader.connected, "the loss is noticed")
             before = live.status()["frames"]["stored"]
-            # the new one's clock is an hour ahead, for its first frames
-            with running(ports, faults=("clock@0-4", "missing@7-9")) as again:
+            with running(ports) as again, Context("pva", nt=False) as client:
                 assert again.environment == bench.environment
-                until(lambda: live.status()["frames"]["stored"] >= before + 12, "new frames are stored")
+                until(lambda: live.status()["frames"]["stored"] >= before + 2, "new frames are stored")
+                for fault in ("missing", "clock"):  # frames that never come; a clock that is an hour ahead
+                    client.put(f"T:fault:{fault}", 1)
+                    taken = client.get("T:cam1:ArrayCounter_RBV")["value"]
+                    until(lambda taken=taken: client.get("T:cam1:ArrayCounter_RBV")["value"] >= taken + 4, "it counts")
+                    client.put(f"T:fault:{fault}", 0)
+                before = live.status()["frames"]["stored"]
+                until(lambda: live.status()["frames"]["stored"] >= before + 2, "it goes on")
                 late = next(told for told in said if told[-1])  # after it has connected again
         finally:
             ca.kill()
@@ -140,12 +146,12 @@ def test_both_readers_go_on_when_an_ioc_comes_back_on_its_ports(
     assert len(epochs) == 1
     new = [f for f in frames if f.n >= away[0].n]
     numbers = [int(f.source_seq or 0) & 0xFFFFFFFF for f in new]
-    assert numbers[0] < 100 < frames[0].time_ns  # its counter had started again
-    gap = [n for n in (8, 9, 10) if numbers[0] < n]
-    assert not set(gap) & set(numbers)
-    assert summary.frames["lost"] >= len(gap)
+    assert numbers == sorted(numbers)
+    lost = set(range(numbers[0], numbers[-1] + 1)) - set(numbers)
+    assert len(lost) >= 3
+    assert summary.frames["lost"] >= len(lost)
     ahead = [f for f in new if "in the future" in f.labels.get("clock_warning", "")]
-    assert {int(f.source_seq or 0) & 0xFFFFFFFF for f in ahead} == {n for n in numbers if n <= 5}
+    assert len(ahead) >= 3
     assert all(f.clock_sigma_ns > 3000 * 10**9 for f in ahead)
     assert all(np.asarray(f.data).shape == (4096,) for f in new)
 
@@ -157,11 +163,3 @@ def live_run(root: Any) -> LiveRun:
     }  # fmt: skip
     recipe = {"format": 1, "title": "t", "detectors": ["bench"], "features": [{"use": "totals"}]}
     return LiveRun(load(recipe, detectors={"bench": detector}), data_root=root)
-
-
-def test_a_number_over_pv_access_is_no_frame(ports: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(ports) as bench:
-        for key, value in bench.environment.items():
-            monkeypatch.setenv(key, value)
-        with pytest.raises(SourceError, match="no array of numbers"):
-            list(PvaFrames("T:monitor", connect=60.0, initial=True)())

@@ -200,11 +200,11 @@ def test_frames_measured_together_give_the_same_bytes_as_one_by_one(tiny: Path, 
         {"use": "tests.run.test_networks:Fussy"},
         {"use": "totals"},
     ]
-    live = run(setup(table, frames=70, faults=["missing@10-12"]), data_root=tmp_path / "data")
+    live = run(setup(table, frames=100, faults=["missing@10-12"]), data_root=tmp_path / "data")
     folder = Path(live.path)
     with StoredRun(folder) as stored:
         pipeline = load_stored(folder).pipeline()
-        assert pipeline.batch("det") == 32
+        assert pipeline.batch("det") == 64
         items = [(frame, {}, ()) for frame in stored.frames()]
         together = pipeline.measure_many(items)
         single = [pipeline.measure(*item) for item in items]
