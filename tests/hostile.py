@@ -135,7 +135,7 @@ FORBIDDEN = [
 
 BIG = 2**20
 BOMBS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
-    "Expand": ([n("Expand", "x,s")], {"s": ints(BIG, BIG, 32)}),
+    "Expand": ([n("Expand", "x,s")], {"s": ints(4, BIG, 32)}),
     "Tile": ([n("Tile", "x,s")], {"s": ints(BIG, BIG, 1)}),
     "ConstantOfShape": ([n("ConstantOfShape", "s", "c"), n("Add", "x,c")], {"s": ints(BIG, BIG, 1)}),
     "Range": ([n("Range", "a,b,c")], {"a": np.float32(0), "b": np.float32(1e9), "c": np.float32(1e-3)}),
@@ -146,11 +146,13 @@ BOMBS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
     "Resize to infinity": ([n("Resize", "x,_,s")], {"s": np.array([1, np.inf, 1], "f4")}),
     "Resize to sizes": ([n("Resize", "x,_,_,s")], {"s": ints(1, BIG, BIG)}),
     "Pad": ([n("Pad", "x,p")], {"p": ints(0, 0, 2**40, 0, 0, 0)}),
-    "Pad below": ([n("Pad", "x,p")], {"p": ints(0, 0, -(2**40), 0, 0, 2**40)}),
     "pads": ([n("MaxPool", "x", kernel_shape=[2], pads=[2**40, 0])], {}),
-    "an outer product": ([n("Transpose", "x", "t", perm=[2, 1, 0]), n("MatMul", "t,x")], {}),
+    "an outer product": (
+        [n("Reshape", "x,one", "a"), n("Tile", "a,many", "b"), n("Transpose", "b", "c"), n("MatMul", "b,c")],
+        {"one": ints(128, 1), "many": ints(1024, 1)},
+    ),
     "broadcasting": (
-        [n("Expand", "x,s", "a"), n("Transpose", "a", "b", perm=[1, 0, 2]), n("Mul", "a,b")], {"s": ints(BIG, 1, 32)},
+        [n("ConstantOfShape", "s", "a"), n("Transpose", "a", "b"), n("Mul", "a,b")], {"s": ints(BIG, 1)},
     ),
     "a concatenation": (
         [n("Concat", ",".join(["x"] * 200), "a", axis=1), n("Concat", ",".join(["a"] * 5000), "y", axis=1)], {},
@@ -165,10 +167,17 @@ BOMBS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
     "a transposed convolution": (
         [n("ConvTranspose", "x,w", strides=[2**19], output_padding=[2**19 - 1])], {"w": drawn(1, 64, 1)},
     ),
+    "the windows of a quantised convolution": (
+        [
+            n("Tile", "x,s", "a"), n("QuantizeLinear", "a,one,zero", "q"),
+            n("ConvInteger", "q,w,zero", "i", pads=[63, 63]), n("Cast", "i", to=TensorProto.FLOAT),
+        ],
+        {"s": ints(1, 8, 2**15), "w": np.zeros((1, 8, 127), np.uint8), "one": np.float32(1), "zero": np.uint8(0)},
+    ),
     "output padding": ([n("ConvTranspose", "x,w", output_padding=[2**40])], {"w": drawn(1, 1, 1)}),
     "the work of many convolutions": (
-        [n("Expand", "x,s", "a0"), *[n("Conv", f"a{i},w", f"a{i + 1}", pads=[2, 2]) for i in range(2000)]],
-        {"s": ints(4, 64, 32_768), "w": drawn(64, 64, 5)},
+        [n("Tile", "x,s", "a0"), *[n("Conv", f"a{i},w", f"a{i + 1}", pads=[2, 2]) for i in range(2000)]],
+        {"s": ints(1, 64, 1024), "w": drawn(64, 64, 5)},
     ),
 }  # fmt: skip
 """Nodes from `x` (4, 1, 32) to `y`, and their weights."""

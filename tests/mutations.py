@@ -77,7 +77,7 @@ def cut_off(folder: Path, rng: Rng) -> None:
 
 
 def longer(folder: Path, rng: Rng) -> None:
-    _rewrite(_some(folder, rng), lambda data: data + rng.bytes(int(rng.integers(1, 5000))))
+    _rewrite(_some(folder, rng), lambda data: data + b"\0" + rng.bytes(int(rng.integers(5000))))
 
 
 def sparse(folder: Path, rng: Rng) -> None:

@@ -46,7 +46,7 @@ def test_every_example_is_run_here():
         "own_feature.py",
         "read_a_run.py",
     }
-    assert [p.stem for p in RECIPES] == ["furnace", "cucr2o4", "xas_reaction"]
+    assert [p.stem for p in RECIPES] == ["bench_heating", "furnace", "cucr2o4", "xas_reaction"]
 
 
 def test_a_feature_of_ones_own_is_recorded_with_its_uncertainty_and_verifies(

@@ -18,6 +18,8 @@ from insitu.bluesky.wire import LENGTHS, Buffer, lengths, opened, pack
 log = logging.getLogger(__name__)
 MOST_PARTS = 512
 """Buffers for one call of the system."""
+SMALL = 65_536
+"""A message up to so many bytes is written by who sends it, if that needs no waiting."""
 WAITING = 64_000_000
 """Bytes that may wait to be sent."""
 
@@ -56,13 +58,14 @@ def _fill(sock: socket.socket, view: memoryview) -> bool:
 
 
 class Channel:
-    """What is sent goes out in order, from a thread of its own; what does not fit is counted (`lost`)."""
+    """What is sent goes out in order: at once where that needs no waiting, else from a thread of its own. What does not
+    fit is counted (`lost`)."""
 
     def __init__(self, sock: socket.socket, name: str, waiting: int = WAITING) -> None:
         self._sock, self._most = sock, waiting
         self.lost = 0
         self._waiting: deque[tuple[list[Buffer], int]] = deque()
-        self._bytes, self._closing = 0, False
+        self._bytes, self._closing, self._busy = 0, False, False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._send, name=name, daemon=True)
         self._thread.start()
@@ -75,9 +78,13 @@ class Channel:
             if self._closing or (not needed and self._bytes + size > self._most):
                 self.lost += not self._closing
                 return False
-            self._waiting.append((parts, size))
-            self._bytes += size
-            self._changed.notify()
+            if not self._waiting and not self._busy:
+                parts = self._at_once(parts, size)
+            if parts:
+                size = sum(len(part) for part in parts)
+                self._waiting.append((parts, size))
+                self._bytes += size
+                self._changed.notify()
         return True
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -88,14 +95,27 @@ class Channel:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
 
+    def _at_once(self, parts: list[Buffer], size: int) -> list[Buffer]:
+        """Write what the socket takes now; what is left. Small messages only."""
+        if size > SMALL:
+            return parts
+        message = b"".join(parts)
+        try:
+            sent = self._sock.send(message, socket.MSG_DONTWAIT)
+        except OSError:  # it would have to wait, or nobody listens any more, which the thread notices
+            return parts
+        return [message[sent:]] if sent < size else []
+
     def _send(self) -> None:
         while True:
             with self._changed:
+                self._busy = False
                 while not self._waiting and not self._closing:
                     self._changed.wait()
                 if not self._waiting:
                     return
                 parts, size = self._waiting.popleft()
+                self._busy = True
             try:
                 write(self._sock, parts)
             except OSError:  # nobody listens any more: who reads notices it too

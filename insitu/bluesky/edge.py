@@ -26,6 +26,9 @@ FREE = 6
 OUTLIER = 3.0
 LEFT_OUT = 1e-4
 """Places and widths with less than this part of the largest probability are not looked at more closely."""
+BLOCK = 60_000
+COARSE = 240
+"""Places that are looked at first, at most; four between two neighbouring points otherwise."""
 WIDEST = 0.1
 """A change over more than this part of the scan has no place."""
 
@@ -77,20 +80,23 @@ class EdgePosterior:
 
     def _fit(self) -> None:
         """The posterior; the scale of the noise and the weights of outliers are found on the way."""
+        self._weigh()
+        self._search()
+        again = False
         for _ in range(4):
-            self._weigh()
-            self._search()
             mean, _ = self._predict(self._edges(self.best[1:2], self.best[2:3]), self.x)
             away = (self.y - mean[0]) / self._noise
             counts = np.minimum(1.0, OUTLIER * math.sqrt(self.scale) / np.maximum(np.abs(away), 1e-300))
             scale = float(np.sum(counts * away**2)) / (len(self.x) - FREE)
             scale = max(scale, 1.0 if self.weighed else 1e-24)
-            done = np.allclose(counts, self._counts, atol=0.05) and abs(scale / self.scale - 1.0) < 0.05
-            self.scale, self._counts = scale, counts
-            if done:
+            if np.allclose(counts, self._counts, atol=0.05) and abs(scale / self.scale - 1.0) < 0.05:
                 break
-        self._weigh()
-        self._search()
+            self.scale, self._counts, again = scale, counts, True
+            self._weigh()
+            self.best[0] = math.inf
+            self._look(*self._box)
+        if again:
+            self._search()
         self.gain = self._straight - self.best[0]
         self.at = float(self._p @ self._kept.at)
         self.sigma = math.sqrt(float(self._p @ (self._kept.at - self.at) ** 2))
@@ -109,7 +115,12 @@ class EdgePosterior:
         self._straight = float(self._left @ self._left)
 
     def _edges(self, at: np.ndarray, width: np.ndarray) -> Edges:
-        """All about edges at these places and of these widths, shapes (k,)."""
+        """All about edges at these places and of these widths, shapes (k,), in blocks that fit into the cache."""
+        parts = -(-len(at) * len(self.x) // BLOCK)
+        if parts > 1:
+            blocks = zip(np.array_split(at, parts), np.array_split(width, parts), strict=True)
+            found = [self._edges(a, w) for a, w in blocks]
+            return Edges(**{n: np.concatenate([getattr(e, n) for e in found]) for n in Edges.__slots__})
         away = self.x - at[:, None]
         step = np.tanh(away / width[:, None]) * self._weight
         bend = step * away / self._long
@@ -127,9 +138,9 @@ class EdgePosterior:
 
     def _search(self) -> None:
         """The posterior over places and widths, first all of them, then three times where the probability is."""
-        gaps = np.diff(self.x)
-        places = (self.x[:-1, None] + gaps[:, None] * (np.arange(4) + 0.5) / 4).ravel()
-        cells, widths = np.repeat(gaps / 4, 4), np.geomspace(*self._widths, 16)
+        parts = np.linspace(0, len(self.x) - 1, min(4 * len(self.x) - 3, COARSE + 1))
+        ends = np.interp(parts, np.arange(len(self.x)), self.x)
+        places, cells, widths = (ends[1:] + ends[:-1]) / 2, np.diff(ends), np.geomspace(*self._widths, 16)
         self.best = np.array([math.inf, 0.0, 1.0])
         self._look(places, cells, widths)
         for _ in range(3):
@@ -144,6 +155,7 @@ class EdgePosterior:
             self._look(places, cells, widths)
 
     def _look(self, places: np.ndarray, cells: np.ndarray, widths: np.ndarray) -> None:
+        self._box = places, cells, widths
         found = self._edges(np.repeat(places, len(widths)), np.tile(widths, len(places)))
         log_p = -(found.chi2 + found.log_det) / 2 + np.repeat(np.log(cells), len(widths))
         p = np.exp(log_p - log_p.max())

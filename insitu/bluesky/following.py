@@ -23,8 +23,8 @@ from insitu.types import Limit, Output, Record
 log = logging.getLogger(__name__)
 MOST_FAILURES = 3
 """So many processes that end without having stored anything, one after the other, are enough."""
-ANSWER_S = 5.0
-"""How long an order waits for being carried out."""
+CONFIRMED = {"hold": 5.0, "resume": 5.0, "watch": 1.0}
+"""Orders that are done when the call comes back: for how many seconds it waits at most."""
 ACTIONS = ("pause", "resume", "finish", "halt")
 
 
@@ -75,7 +75,7 @@ class Following:
         """Documents that the runs had no room for."""
         self._gone_dropped = 0
         self._held = self._watched = self._blind = False
-        self._failures, self._read, self._over = 0, 0, False
+        self._failures, self._sent, self._read, self._over = 0, 0, 0, False
         self._fed: tuple[str, ...] = ()
         self._run: Run | None = None
         self._process = Process()
@@ -106,7 +106,13 @@ class Following:
             pack("load", found, strict=True)
         except UsageError as e:
             raise ConfigError(e.what, where="recipe", expected=e.expected) from e
-        return _described(self._process.request("load", found))
+        try:
+            return _described(self._process.request("load", found))
+        except ConfigError as e:
+            if '"__main__"' not in e.what:
+                raise
+            what = "what stands in the script itself cannot be imported by the process of the run"
+            raise ConfigError(what, where=e.where, remedy="Put it into a module beside the script") from e
 
     def begin(self) -> None:
         """The first run. Raises what is wrong."""
@@ -128,22 +134,24 @@ class Following:
         self._begun(self._process.request("begin", wanted))
         if self._watched:
             self._process.channel.send("watch", {"on": True})
+        self._sent, self._read = self._outlet.sent, 0
         self._outlet.attach(self._process.documents)
 
     def _begun(self, found: Mapping[str, Any]) -> None:
         self._fed = tuple(found["fed"])
-        self._run = Run(self.order, found["uid"], found["path"], found["title"])
+        self._run = Run(self.order, found)
 
     # ---- orders ----
 
     def order(self, kind: str, value: dict[str, Any]) -> None:
-        """Done when this comes back; from the thread that hears, and where nobody answers, only sent."""
+        """Only sent; what is in `CONFIRMED` is done when this comes back, except in the thread that hears, and where
+        nobody answers."""
         process = self._process
-        if threading.current_thread() is self._thread:
+        if kind not in CONFIRMED or threading.current_thread() is self._thread:
             process.channel.send(kind, value)
             return
         try:
-            process.calls.ask(kind, value, ANSWER_S)
+            process.calls.ask(kind, value, CONFIRMED[kind])
         except (TimeoutError, ConnectionError) as e:
             log.warning("the run was told %r, and has not confirmed it: %s", kind, e)
 
@@ -156,7 +164,7 @@ class Following:
         """Whether records are to be told."""
         if on != self._watched:
             self._watched = on
-            self.order("watch", {"on": on})
+            self.order("watch" if on else "leave", {"on": on})
 
     def close(self, timeout_s: float) -> None:
         """No more documents; until all is sealed. `TimeoutError` where that takes longer."""
@@ -223,7 +231,7 @@ class Following:
         """Do what a rule wants; None, or why not."""
         try:
             if time.monotonic() > value["until"]:
-                raise ActionRefusedError(f"it came more than {ANSWER_S:g} s late")
+                raise ActionRefusedError("it came too late: the run waits for an answer no more")
             if value["what"] not in ACTIONS:
                 raise ActionRefusedError(f"{value['what']} is no action")
             getattr(self._session.actor, value["what"])(value["reason"], value["run"])
@@ -252,8 +260,8 @@ class Following:
     def _again(self, how: str) -> bool:
         """The process has gone without a word: tell it, and start the next one. Whether there is one."""
         run, why = self.run, f"the process of the run {how}"
-        lost = max(0, self._outlet.sent - self._read)
-        self._gone_dropped, self._read = self.dropped, self._outlet.sent
+        lost = max(0, self._outlet.sent - self._sent - self._read)
+        self._gone_dropped = self.dropped
         if run.alive:
             self._failures = self._failures + 1 if not run.status()["frames"].get("stored") else 0
             self._session.ended(run.gone(why))

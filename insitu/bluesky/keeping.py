@@ -11,21 +11,16 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from insitu.bluesky.channel import Calls, Channel
-from insitu.bluesky.handing import error_of, summary_body
+from insitu.bluesky.handing import summary_body
 from insitu.bluesky.heads import Document, Heads
-from insitu.bluesky.records import packed, shown
+from insitu.bluesky.showing import Remote, Shower
 from insitu.config import Setup
-from insitu.errors import ActionRefusedError, ConfigError, InsituError, StorageError
+from insitu.errors import ConfigError, InsituError, StorageError
 from insitu.readers.document_frames import MISSED
 from insitu.run import LiveRun
-from insitu.types import Record
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
-SHOW_S = 0.05
-"""What is only shown goes out this often; the rest at once."""
-ANSWER_S = 5.0
-"""How long the analysis waits for what the session says to an action. It is not done later than that."""
 MOST_FAILURES = 3
 PATIENCE_S = 60.0
 WAITING = 256_000_000
@@ -53,72 +48,6 @@ def fed(live: LiveRun) -> dict[str, Fed]:
     """The readers of a run that take documents, by source."""
     inner = {source: getattr(reader, "reader", reader) for source, reader in live.readers.items()}
     return {source: reader for source, reader in inner.items() if hasattr(reader, "feed")}  # type: ignore[misc]
-
-
-class Remote:
-    """The session's RunEngine, as an actor of the run. Comes back when the session has answered."""
-
-    name = "run_engine"
-
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-
-    def pause(self, reason: str, run: str = "", /) -> None:
-        self._ask("pause", reason, run)
-
-    def resume(self, reason: str, run: str = "", /) -> None:
-        self._ask("resume", reason, run)
-
-    def finish(self, reason: str, run: str = "", /) -> None:
-        self._ask("finish", reason, run)
-
-    def halt(self, reason: str, run: str = "", /) -> None:
-        self._ask("halt", reason, run)
-
-    def _ask(self, what: str, reason: str, run: str) -> None:
-        until = time.monotonic() + ANSWER_S  # one clock for all processes of a machine
-        try:
-            refused = self._calls.ask("act", {"what": what, "reason": reason, "run": run, "until": until}, ANSWER_S)
-        except (TimeoutError, ConnectionError) as e:
-            raise ActionRefusedError(f"the session did not answer: {e}") from e
-        if refused is not None:
-            raise error_of(refused)
-
-
-class Shower:
-    """What the session shows: every record where somebody watches, the newest values of all else."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel, self.watched = channel, False
-        self._newest: dict[str, Any] = {}
-        self._changed, self._over = threading.Condition(), False
-        self._flushing = threading.Lock()
-        threading.Thread(target=self._show, name="insitu-shown", daemon=True).start()
-
-    def record(self, record: Record) -> None:
-        """In the analysis thread: comes back at once."""
-        new = shown(record)
-        with self._changed:
-            self._newest.update(new)
-            self._changed.notify()
-        if self.watched and not self._channel.send("record", packed(record), needed=False):
-            log.debug("a record was not shown")
-
-    def flush(self) -> None:
-        """What has not been shown yet."""
-        with self._flushing:
-            with self._changed:
-                newest, self._newest = self._newest, {}
-            if newest:
-                self._channel.send("shown", newest)
-
-    def _show(self) -> None:
-        while True:
-            with self._changed:
-                while not self._newest:
-                    self._changed.wait()
-            self.flush()
-            time.sleep(SHOW_S)
 
 
 class Keeper:
@@ -287,9 +216,8 @@ class Keeper:
         return True
 
     def _tell_begun(self, live: LiveRun) -> None:
-        self._channel.send(
-            "begun", {"uid": live.uid, "path": str(live.path), "title": self._setup.title, "fed": [*fed(live)]}
-        )
+        found = {"uid": live.uid, "path": str(live.path), "fed": [*fed(live)], "held": live.held}
+        self._channel.send("begun", {**found, "status": live.status()})
 
     def _tell(self, live: LiveRun) -> None:
         try:
@@ -316,7 +244,8 @@ class Keeper:
 
     def _obey(self) -> None:
         does: dict[str, Callable[[dict[str, Any]], None]] = {
-            "hold": self._hold, "resume": self._resume, "note": self._note, "stop": self._stop, "watch": self._watch,
+            "hold": self._hold, "resume": self._resume, "note": self._note, "stop": self._stop,
+            "watch": self._watch, "leave": self._watch,
         }  # fmt: skip
         while True:
             kind, value = self._orders.get()
@@ -344,6 +273,3 @@ class Keeper:
 
     def _watch(self, value: dict[str, Any]) -> None:
         self._shower.watched = value["on"]
-
-
-__all__ = ["Fed", "Keeper", "Remote", "Shower"]

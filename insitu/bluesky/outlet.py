@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -60,6 +61,9 @@ class Outlet:
         """Take a document. Only enqueues."""
         size = weight(document)
         with self._lock:  # held by nobody for longer than this
+            if self._over:
+                self.dropped += 1
+                return
             waiting = self._in - self._out
             if waiting and waiting + size > (self._room if name not in HEADS and name != "stop" else 2 * self._room):
                 self._drop(name, document)
@@ -84,11 +88,16 @@ class Outlet:
             self._queue.put(None)
 
     def give_up(self) -> None:
-        """No process will take them any more."""
+        """No process will take them any more: all that wait, and all that come, are lost."""
         with self._attached:
             self._over = True
             self._attached.notify()
-        self._queue.put(None)
+        with self._lock:
+            with suppress(Empty):
+                while True:
+                    item = self._queue.get_nowait()
+                    self.dropped += item is not None and item[0] != MISSED
+            self._queue.put(None)
 
     def _drop(self, name: str, document: Document) -> None:
         self.dropped += 1
@@ -125,11 +134,12 @@ class Outlet:
             if sock is None or self._fresh or self._over:
                 sock, fresh = self._where()
             if sock is None or self._over:
-                self.dropped += 1 + self._queue.qsize() if name else 0
+                self.dropped += name not in ("", MISSED)
                 return False
             try:
                 for head in self.heads.begun([(name, document)]) if fresh else ():
                     write(sock, self._pack("document", [*head]))
+                    self.sent += 1
                 write(sock, self._packed(name, document) if name else self._pack("close", None))
             except OSError:  # its process has gone: the next one gets this one
                 with self._attached:

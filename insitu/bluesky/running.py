@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from insitu.run.summary import Summary
@@ -15,16 +16,11 @@ class Run:
     """Has begun when this object is there. What it says of itself is at most a tenth of a second old. `order` tells
     the process what is wanted; nothing happens where that has gone."""
 
-    def __init__(self, order: Order, uid: str, path: str, title: str = "") -> None:
-        from pathlib import Path
-
-        self.uid, self.path = uid, Path(path)
+    def __init__(self, order: Order, begun: Mapping[str, Any]) -> None:
+        self.uid, self.path = str(begun["uid"]), Path(begun["path"])
         self._order = order
-        self._told: dict[str, Any] = {"held": False, "ending": False, "received": {}}
-        self._status: dict[str, Any] = {
-            "uid": uid, "path": path, "title": title, "state": "running", "frames": {}, "queued": 0,
-            "analysis": {"pending": 0}, "notes": [],
-        }  # fmt: skip
+        self._told: dict[str, Any] = {"held": begun["held"], "ending": False, "received": {}}
+        self._status: dict[str, Any] = begun["status"]
         self._summary: Summary | None = None
         self._ended = threading.Event()
 
@@ -90,16 +86,15 @@ class Run:
     def gone(self, why: str) -> Summary:
         """Its process has gone before it was sealed. What is known of it: counts as they were told last."""
         status = self._status
-        frames = dict.fromkeys(("expected", "received", "stored", "invalid", "dropped", "lost"), 0) | status["frames"]
         summary = Summary(
             run_uid=self.uid,
             path=str(self.path),
             ended="failed",
             reason=why,
-            mode=str(status.get("mode", "")),
-            frames=frames,
+            mode=str(status["mode"]),
+            frames=dict(status["frames"]),
             analysis=dict(status["analysis"]),
-            decisions=dict(status.get("decisions", {})),
+            decisions=dict(status["decisions"]),
             notes=(*status["notes"], "`insitu recover` (or the next run) seals it; its counts are those told last"),
         )
         self.ended(summary)

@@ -24,6 +24,9 @@ def sim(
     ] = "batio3",
     play: Annotated[str, typer.Option(metavar="PATH", help="A stored series instead, played by its temperature.")] = "",
     reader: Annotated[str, typer.Option(help="What reads the files of --play.")] = "patterns",
+    along: Annotated[
+        str, typer.Option(metavar="KEY", help="Play by this number of its frames, or by `index`; a motor of that name.")
+    ] = "temperature",
     image: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Pictures of a powder instead of patterns.")] = "",
     exposure: Annotated[float, typer.Option(metavar="S", help="The exposure to begin with.")] = 0.1,
     acquire: Annotated[bool, typer.Option("--acquire", help="The detector runs from the beginning.")] = False,
@@ -47,9 +50,9 @@ def sim(
 
     del what
     settings = BenchSettings(
-        prefix=prefix, sample=sample, play=play, reader=reader, image=_shape(image), seed=seed, exposure_s=exposure,
-        acquire=acquire, period_s=period, start_K=start, ramp_K_s=ramp, lag_s=lag, noise_K=noise,
-        transition_K=transition, motor_mm_s=speed, faults=tuple(fault or ()),
+        prefix=prefix, sample=sample, play=play, reader=reader, along=along, image=_shape(image), seed=seed,
+        exposure_s=exposure, acquire=acquire, period_s=period, start_K=start, ramp_K_s=ramp, lag_s=lag,
+        noise_K=noise, transition_K=transition, motor_mm_s=speed, faults=tuple(fault or ()),
     )  # fmt: skip
     with _until_told() as told, Beamline(settings, interface=interface, port=port) as bench:
         body: dict[str, Any] = {

@@ -179,7 +179,9 @@ def _parts(found: Found, factors: list[float], amounts: np.ndarray) -> dict[int,
         return {}
     part = amount / total
     scales = np.array([p.scale for p in fit.parts])
-    relative = fit.covariance * max(1.0, fit.chi2) / np.outer(scales, scales)
+    there = scales > 0.0  # what came first may be left with nothing by what came later: it has no relative error
+    known = np.where(there, scales, 1.0)
+    relative = fit.covariance * max(1.0, fit.chi2) / np.outer(known, known) * np.outer(there, there)
     slopes = np.diag(part) - np.outer(part, part)
     variance = np.diag(slopes @ relative @ slopes.T)
     return {k: (float(p), math.sqrt(max(float(v), 0.0))) for k, p, v in zip(order, part, variance, strict=True)}

@@ -55,7 +55,7 @@ class Onnx:
             )
         if m.inputs.dtype != "float32":
             raise ConfigError(f"the network takes {m.inputs.dtype}", where="bundle", expected="float32")
-        self.name = name or m.name
+        self.name, self._labels = name or m.name, m.keys
         self._prepare: Callable[[Any], Prepared] = preparation(m.preparation.name, m.preparation.params)
         self._shape = tuple(n or 1 for n in m.inputs.shape[1:])
         self._range = Range(m)
@@ -110,11 +110,11 @@ class Onnx:
         if m.task == "anomaly":
             found["score"] = Feature(anomaly_score(raw[0], x), m.unit)
         elif m.task == "regression":
-            for key, (value, sigma) in zip(m.keys, regression(m, raw), strict=True):
+            for key, (value, sigma) in zip(self._labels, regression(m, raw), strict=True):
                 found[key] = Feature(value, m.unit, sigma=sigma)
         else:
             scores = class_scores(m, raw[0].reshape(-1))
-            found |= {key: Feature(float(s), "") for key, s in zip(m.keys, scores, strict=True)}
+            found |= {key: Feature(float(s), "") for key, s in zip(self._labels, scores, strict=True)}
             found["margin"] = Feature(margin(scores), "")
         return self._named(found)
 
@@ -135,7 +135,7 @@ class Onnx:
             numbers = list(range(len(m.labels)))
         seen = None if frame.mask is None or frame.mask.shape != labels.shape else ~np.asarray(frame.mask, bool)
         counted = labels if seen is None else labels[seen]
-        for key, number in zip(m.keys, numbers, strict=True):
+        for key, number in zip(self._labels, numbers, strict=True):
             found[f"{key}_fraction"] = Feature(np.count_nonzero(counted == number) / max(1, counted.size), "")
         return {**found, "map": ArrayFeature(values=labels, dims=("y", "x"))}
 

@@ -16,6 +16,7 @@ from insitu.errors import ConfigError
 from insitu.inference.onnx_loading import load
 from insitu.inference.onnx_scores import Range, anomaly_score, class_scores, regression
 from insitu.models.bundle import Bundle
+from insitu.models.manifest import Manifest
 from insitu.models.preparing import Prepared, preparation
 from insitu.types import Feature, Measurement, Verdict
 
@@ -50,10 +51,11 @@ class Network:
         self.bundle: Bundle = self._loaded.bundle
         self.manifest = m = self.bundle.manifest
         self.name, self.source, self.prefix = name, source, prefix or m.name
+        self._labels, self._suffixes = m.keys, _suffixes(m)
         self._prepare: Callable[[Any], Prepared] | None = None
         if m.preparation.name == "features":
             self._prepare = preparation(m.preparation.name, m.preparation.params)
-        self._keys = () if self._prepare else tuple(f"{self.prefix}_{key}" for key in self._suffixes())
+        self._keys = () if self._prepare else tuple(f"{self.prefix}_{key}" for key in self._suffixes)
         self._watched = tuple(str(k) for k in m.preparation.params.get("keys", ())) if self._prepare else self._keys
         self._range = Range(m)
         if units is not None:
@@ -77,13 +79,6 @@ class Network:
             return self._verdict("unknown", why)
         return self._judge(numbers)
 
-    def _suffixes(self) -> tuple[str, ...]:
-        """The features of the extractor that are looked at."""
-        m = self.manifest
-        if m.task == "anomaly":
-            return ("score", "outside")
-        return (*(f"{key}_fraction" if m.task == "segmentation" else key for key in m.keys), "outside")
-
     def _known(self, units: Mapping[str, str]) -> None:
         """Refuse a recipe in which nothing gives the features."""
         missing = [key for key in self._watched if key.removeprefix("context.") not in units and "context." not in key]
@@ -104,7 +99,7 @@ class Network:
     def _read(self, measurement: Measurement) -> tuple[dict[str, float], str]:
         """The extractor's numbers by suffix, or why there are none."""
         numbers: dict[str, float] = {}
-        for suffix, key in zip(self._suffixes(), self._keys, strict=True):
+        for suffix, key in zip(self._suffixes, self._keys, strict=True):
             found = measurement.features.get(key)
             if found is not None and found.value is not None:
                 numbers[suffix] = float(found.value)
@@ -126,9 +121,9 @@ class Network:
         if m.task == "anomaly":
             return {"score": anomaly_score(raw[0], x)} | numbers, ""
         if m.task == "regression":
-            return {key: v for key, (v, _) in zip(m.keys, regression(m, raw), strict=True)} | numbers, ""
+            return {key: v for key, (v, _) in zip(self._labels, regression(m, raw), strict=True)} | numbers, ""
         scores = class_scores(m, raw[0].reshape(-1))
-        return {key: float(s) for key, s in zip(m.keys, scores, strict=True)} | numbers, ""
+        return {key: float(s) for key, s in zip(self._labels, scores, strict=True)} | numbers, ""
 
     def _judge(self, numbers: dict[str, float]) -> Verdict:
         if self.manifest.decision.unobservable:
@@ -153,13 +148,13 @@ class Network:
         return self._verdict("normal", f"{self.manifest.name}: {said}{unit}", None, numbers)
 
     def _values(self) -> tuple[str, ...]:
-        return tuple(s for s in self._suffixes() if s != "outside")
+        return tuple(s for s in self._suffixes if s != "outside")
 
     def _one_of(self, numbers: dict[str, float]) -> Verdict:
         """The best of several labels."""
         m = self.manifest
-        best = max(m.keys, key=lambda key: numbers[key])
-        score, label = numbers[best], m.labels[m.keys.index(best)]
+        best = max(self._labels, key=lambda key: numbers[key])
+        score, label = numbers[best], m.labels[self._labels.index(best)]
         least = m.decision.abstain_below
         if least is not None and score < least:
             reason = f"{label} is the likeliest with {score:.2f}, and {m.name} says nothing below {least:.2f}"
@@ -170,12 +165,12 @@ class Network:
     def _several(self, numbers: dict[str, float]) -> Verdict:
         """All labels that are there."""
         m, levels = self.manifest, self.manifest.decision.threshold
-        each = levels if isinstance(levels, tuple) else (NAMED if levels is None else levels,) * len(m.keys)
-        there = [k for k, level in zip(m.keys, each, strict=True) if numbers[k] >= level]
-        names = {k: f"{label} ({numbers[k]:.2f})" for k, label in zip(m.keys, m.labels, strict=True)}
-        best = max(m.keys, key=lambda key: numbers[key])
+        each = levels if isinstance(levels, tuple) else (NAMED if levels is None else levels,) * len(self._labels)
+        there = [k for k, level in zip(self._labels, each, strict=True) if numbers[k] >= level]
+        names = {k: f"{label} ({numbers[k]:.2f})" for k, label in zip(self._labels, m.labels, strict=True)}
+        best = max(self._labels, key=lambda key: numbers[key])
         if not there:
-            reason = f"none of the {len(m.keys)} that {m.name} knows is there: the likeliest is {names[best]}"
+            reason = f"none of the {len(self._labels)} that {m.name} knows is there: the likeliest is {names[best]}"
             return self._verdict("unknown", reason, numbers[best], numbers)
         strange = [k for k in there if k not in self.normal]
         said = ", ".join(names[k] for k in strange or there)
@@ -199,3 +194,10 @@ class Network:
         self, label: str, reason: str, score: float | None = None, scores: Mapping[str, float] | None = None
     ) -> Verdict:
         return Verdict(label=label, score=score, scores=dict(scores or {}), reason=reason, model=self.bundle.digest)
+
+
+def _suffixes(m: Manifest) -> tuple[str, ...]:
+    """The features of the extractor that are looked at, without its name."""
+    if m.task == "anomaly":
+        return ("score", "outside")
+    return (*(f"{key}_fraction" if m.task == "segmentation" else key for key in m.keys), "outside")

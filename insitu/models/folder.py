@@ -98,7 +98,7 @@ def _check(found: os.stat_result, path: Path, largest: int, *, linked: bool) -> 
     if found.st_size > largest:
         raise ModelError(
             f"this file has {found.st_size:,} bytes", where=str(path),
-            expected=f"at most {largest:,} ({TOTAL // MIB} MiB for a whole bundle)", remedy="Make the network smaller",
+            expected=f"at most {largest:,} ({TOTAL // MIB} MiB for a whole bundle)", remedy="Make this file smaller",
         )  # fmt: skip
     return found.st_size
 

@@ -7,6 +7,8 @@ where one is asked for (SNIP on the grid: C. G. Ryan et al., Nucl. Instrum. Meth
 through a root or a logarithm, and are normalised. Bins that the pattern does not cover are 0.
 """
 
+from __future__ import annotations
+
 import math
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -49,26 +51,41 @@ def pattern(
     in its context; a pattern over 2 theta on a grid of Q or d needs one.
     """
     try:
-        where, seen, known = _places(frame, grid, wavelength)
-        over = _over(where.tobytes(), seen.tobytes(), known, grid, low, high, points, spacing)
-        if over.covered.mean() < coverage:
-            raise ValueError(
-                f"the pattern covers {grid} = {over.first:.4g} to {over.last:.4g} {UNITS[grid]}, "
-                f"{100 * over.covered.mean():.0f} % of {low:g} to {high:g}: the network needs {100 * coverage:.0f} %"
-            )
-        y = np.asarray(frame.data if over.all_points else frame.data[over.points], np.float64)
-        if why := unusable(y):
-            raise ValueError(why)
+        over, y = _taken(frame, grid, (low, high, points, spacing), coverage, wavelength)
     except ValueError as e:
         return Prepared(None, str(e))
-    seen, values = over.covered, means_on(over.grid, y if over.upwards else y[::-1])
+    return _made(means_on(over.grid, y), over.covered, background, scale, normalise, cover=cover)
+
+
+def _taken(
+    frame: Frame, grid: str, bins: tuple[float, float, int, str], coverage: float, wavelength: float | None
+) -> tuple[_Over, np.ndarray]:
+    """The grid for a frame, and its usable values `(n,)` in the grid's direction; ValueError with a sentence."""
+    where, seen, known = _places(frame, grid, wavelength)
+    over = _over(where.tobytes(), seen.tobytes(), known, grid, *bins)
+    share = float(over.covered.mean())
+    if share < coverage:
+        raise ValueError(
+            f"the pattern covers {grid} = {over.first:.4g} to {over.last:.4g} {UNITS[grid]}, {100 * share:.0f} % of "
+            f"{bins[0]:g} to {bins[1]:g}: the network needs {100 * coverage:.0f} %"
+        )
+    y = np.asarray(frame.data if over.all_points else frame.data[over.points], np.float64)
+    if why := unusable(y):
+        raise ValueError(why)
+    return over, y if over.upwards else y[::-1]
+
+
+def _made(
+    values: np.ndarray, seen: np.ndarray, background: int, scale: str, normalise: str, *, cover: bool
+) -> Prepared:
+    """The means `(points,)` of one frame as the network's input."""
     if background:
         values = values - snip(values, background)
-    values = _normalised(_scaled(values, scale, seen), normalise, seen)
-    if values is None:
+    found = _normalised(_scaled(values, scale, seen), normalise, seen)
+    if found is None:
         return Prepared(None, "the pattern is the same everywhere")
-    values[~seen] = 0.0
-    return given(np.stack([values, seen]) if cover else values[None])
+    found[~seen] = 0.0
+    return given(np.stack([found, seen]) if cover else found[None])
 
 
 class _Over(NamedTuple):

@@ -37,6 +37,8 @@ def waveform(
         rows = [_points(wave(frame, name), points, kind, low, high) for name in wanted]
     except ValueError as e:
         return Prepared(None, str(e))
+    if not rows:
+        return Prepared(None, "the frame has no channels")
     values = np.stack(rows)
     if log:
         top = np.abs(values).max(axis=1, keepdims=True)

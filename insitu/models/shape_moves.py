@@ -144,6 +144,7 @@ def resize(s: Step) -> list[Shape]:
     for i, n in zip(axes, new, strict=True):
         out[i] = n
     s.work(prod(out) * 4)
+    s.room(prod(out))
     return [tuple(out)]
 
 

@@ -12,8 +12,19 @@ def convolve(s: Step) -> list[Shape]:
     return [_convolved(s, x, w)]
 
 
+def convolve_integers(s: Step) -> list[Shape]:
+    return [_unrolled(s, s.shape(0), s.shape(1))]
+
+
 def convolve_quantised(s: Step) -> list[Shape]:
-    return [_convolved(s, s.shape(0), s.shape(3))]
+    return [_unrolled(s, s.shape(0), s.shape(3))]
+
+
+def _unrolled(s: Step, x: Shape, w: Shape) -> Shape:
+    """onnxruntime writes every window of 8-bit numbers out before it multiplies."""
+    out = _convolved(s, x, w)
+    s.room(prod(w[1:]) * s.of("group", 1) * prod(out[2:]) // 4)
+    return out
 
 
 def _convolved(s: Step, x: Shape, w: Shape) -> Shape:
@@ -61,6 +72,7 @@ def convolve_up(s: Step) -> list[Shape]:
     ]
     need(min(sizes) > 0, f"an output of {sizes}")
     out = (x[0], w[1] * group, *sizes)
+    s.room(prod(w[1:]) * prod(x[2:]))  # the products, before they are added up
     s.work(prod(x) * prod(w[1:]))
     return [out]
 

@@ -4,6 +4,8 @@ A rule is handed the `Step` (shapes of the inputs, values where they are known, 
 outputs. What a shape depends on must be known without running the network; else the rule raises.
 """
 
+from math import prod
+
 from insitu.models import shape_moves as moves
 from insitu.models import shape_products as products
 from insitu.models.shape_step import Rule, Shape, Step, axis_of, fitted, need, put
@@ -11,6 +13,11 @@ from insitu.models.shape_step import Rule, Shape, Step, axis_of, fitted, need, p
 
 def same(s: Step) -> list[Shape]:
     return [s.shape(0)] * s.outputs
+
+
+def copied(s: Step) -> list[Shape]:
+    s.room(prod(s.shape(0)))  # moved so that the axis is the last
+    return same(s)
 
 
 def broadcast(s: Step) -> list[Shape]:
@@ -54,10 +61,10 @@ def constant(s: Step) -> list[Shape]:
 
 _SAME = """
 Abs BatchNormalization Cast Ceil Celu Clip Cos DequantizeLinear Dropout Elu Erf Exp Floor Gelu GroupNormalization
-HardSigmoid HardSwish Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Log LogSoftmax
-LpNormalization LRN Mish Neg Not QuantizeLinear Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax Softplus Softsign
-Sqrt Tanh ThresholdedRelu
+HardSigmoid HardSwish Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Log Mish Neg Not
+QuantizeLinear Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Tanh ThresholdedRelu
 """
+_COPIED = "LogSoftmax LpNormalization LRN Softmax"
 _BROADCAST = (
     "Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or Pow PRelu Sub Sum Where Xor"
 )
@@ -65,6 +72,7 @@ _REDUCE = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_SAME.split(), same),
+    **dict.fromkeys(_COPIED.split(), copied),
     **dict.fromkeys(_BROADCAST.split(), broadcast),
     **{f"Reduce{name}": reduce for name in _REDUCE.split()},
     "ArgMax": arg,
@@ -74,7 +82,7 @@ RULES: dict[str, Rule] = {
     "Constant": constant,
     "ConstantOfShape": moves.filled,
     "Conv": products.convolve,
-    "ConvInteger": products.convolve,
+    "ConvInteger": products.convolve_integers,
     "ConvTranspose": products.convolve_up,
     "DepthToSpace": moves.depth_to_space,
     "DynamicQuantizeLinear": quantise,

@@ -36,6 +36,10 @@ class Step(Protocol):
         """Count so many multiplications."""
         ...
 
+    def room(self, n: int) -> None:
+        """Count so many numbers of float32 that onnxruntime needs beside inputs and outputs while it works."""
+        ...
+
 
 Rule = Callable[[Step], list[Shape]]
 

@@ -78,7 +78,7 @@ class _Walk:
         self.shapes[graph.inputs[0].name] = given
         self.weights = sum(prod(s.shape) for s in graph.stored.values())
         self.live = self.peak = self.weights + prod(given)
-        self.macs = self.numbers = 0
+        self.macs = self.numbers = self.room = 0
         outputs = {value.name for value in graph.outputs} | graph.stored.keys()
         last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
         self.ends: dict[int, set[str]] = {}
@@ -116,7 +116,7 @@ class _Walk:
                 self.shapes[name] = shape
                 self.live += n
                 self.numbers += n
-        self.peak = max(self.peak, self.live)
+        self.peak, self.room = max(self.peak, self.live + self.room), 0
         if self.peak > MOST_LIVE or self.macs + self.numbers > MOST_WORK:
             raise _large(f"up to {what} {self.peak:,} numbers live at one time, after {self.macs:,} multiplications")
 
@@ -168,6 +168,9 @@ class _Step:
 
     def work(self, macs: int) -> None:
         self._walk.macs += macs
+
+    def room(self, n: int) -> None:
+        self._walk.room = n
 
 
 def _constant(node: Node) -> list[Shape]:

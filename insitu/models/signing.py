@@ -62,7 +62,7 @@ def shipped_keys() -> Path:
 def trusted(more: Sequence[Path] = ()) -> dict[str, Key]:
     """Every public key that counts, by fingerprint (`sha256:...`): the project's own, those that `INSITU_MODEL_KEYS`
     names, and `more`."""
-    named = [Path(p) for p in os.environ.get(KEYS, "").split(os.pathsep) if p]
+    named = [Path(p).expanduser() for p in os.environ.get(KEYS, "").split(os.pathsep) if p]
     found: dict[str, Key] = {}
     for path in _files([shipped_keys(), *named, *more]):
         key = Key(_public(path), path)

@@ -270,7 +270,7 @@ class Frames:
         """The numbers of frames that did not come are left out."""
         for uid, events in document["frames"].items():
             stream = self._streams.get(uid)
-            if self._scan is None and stream is not None and stream.descriptor.get("name", "primary") == self.stream:
+            if self._scan is None and stream is not None and stream.ours:
                 self.number += events * burst(stream.keys.get(self.data, {}).get("shape", ()))
         yield from ()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from insitu.readers.faults import Fault, active, source_number
-from insitu.readers.simulated_beamline_motion import Drive
+from insitu.readers.simulated_beamline_motion import HOT, Drive
 from insitu.readers.simulated_beamline_sample import Light, Spectrum, specimen
 from insitu.readers.simulated_beamline_settings import BenchSettings
 
@@ -19,7 +19,6 @@ I0, THROUGH = 100_000.0, 0.6
 """Counts of the first counter in the usual exposure, and the part of the beam that the sample lets pass."""
 SAMPLE_MM = 1.5
 """Standard deviation of the sample across the beam."""
-HOT = "furnace"
 
 
 class Shot(NamedTuple):
@@ -53,6 +52,8 @@ class Bench:
             self.drives["energy"] = Drive(
                 sample.edge, velocity=500.0, low=sample.edge - 500.0, high=sample.edge + 1500.0, unit="eV"
             )
+        if sample.own is not None:
+            self.drives[sample.follows] = sample.own
         self._chance = np.random.default_rng((settings.seed, 1))
 
     @property
@@ -113,7 +114,7 @@ class Bench:
         places = {name: self.where(name, now) for name in self.drives}
         light = self._light(wrong, places["x"], exposure_s)
         random = np.random.default_rng((self.settings.seed, 2, index))
-        array = self.sample.array(places[HOT], light, random)
+        array = self.sample.array(places[self.sample.follows], light, random)
         if "dead" in wrong:
             array = np.full_like(array, min(wrong["dead"], self.sample.top))
         if "shape" in wrong:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from insitu.readers.simulated_beamline_bench import HOT, Bench, Shot
+from insitu.readers.simulated_beamline_bench import Bench, Shot
+from insitu.readers.simulated_beamline_motion import HOT
 
 log = logging.getLogger(__name__)
 SINGLE, MULTIPLE, CONTINUOUS = range(3)
@@ -79,6 +80,7 @@ class Camera:
     def __init__(self, bench: Bench, builder: Any, counters: Counters, post: Any) -> None:
         self.bench, self.counters, self.taken = bench, counters, 0
         self._post, self._acquiring, self._stop = post, False, threading.Event()
+        self._turn = threading.Lock()  # an acquisition ends, or the next one begins
         self._late: list[_Taken] = []
         sample = bench.sample
         self._acquire = busy(builder, "cam1:Acquire", self._start, lambda: self._acquiring)
@@ -114,12 +116,13 @@ class Camera:
         return getattr(builder, kind)(f"cam1:{name}", initial_value=value, on_update=back.set)
 
     def _start(self, value: int) -> None:
-        if not value:
-            self._stop.set()
-        elif not self._acquiring:
-            self._acquiring = True
-            self._stop.clear()
-            threading.Thread(target=self._run, name="exposures", daemon=True).start()
+        with self._turn:
+            if not value:
+                self._stop.set()
+            elif not self._acquiring:
+                self._acquiring = True
+                self._stop.clear()
+                threading.Thread(target=self._run, name="exposures", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -139,8 +142,9 @@ class Camera:
             log.exception("an exposure failed")
         finally:
             self._state.set(0)
-            self._acquire.set(0)
-            self._acquiring = False
+            with self._turn:
+                self._acquire.set(0)
+                self._acquiring = False
 
     def _expose(self, begun: float, exposure: float) -> bool:
         """One frame, if nothing stops it."""

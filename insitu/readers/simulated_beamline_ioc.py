@@ -22,13 +22,14 @@ import numpy as np
 
 from insitu.errors import InsituError
 from insitu.readers.faults import Kind
-from insitu.readers.simulated_beamline_bench import HOT, Bench
+from insitu.readers.simulated_beamline_bench import Bench
 from insitu.readers.simulated_beamline_camera import LOOK_S, Camera, Counters
+from insitu.readers.simulated_beamline_motion import HOT
 from insitu.readers.simulated_beamline_record import Fields, load_record, load_type
 from insitu.readers.simulated_beamline_settings import ALLOWED, BY_PV, BenchSettings
 
-TICK_S, SLOW = 0.02, 5
-"""How often motors are looked at, and every how many looks the slow readings."""
+TICK_S, SLOW_S = 0.02, 0.1
+"""How often a motor that moves is looked at, and everything."""
 
 
 def main() -> None:
@@ -61,7 +62,8 @@ def _serve(settings: BenchSettings, image_port: int) -> dict[str, Any]:
     image = _Image(bench)
     counters = Counters(bench, builder)
     camera = Camera(bench, builder, counters, image.post)
-    movers = [_Mover(bench, name, prefix, camera, builder) for name in bench.drives]
+    told = threading.Event()
+    movers = [_Mover(bench, name, prefix, camera, builder, told) for name in bench.drives]
     slow = _Slow(bench, camera, builder)
     _switches(bench, builder)
     builder.LoadDatabase()
@@ -74,7 +76,9 @@ def _serve(settings: BenchSettings, image_port: int) -> dict[str, Any]:
         mover.begin()
     image.serve(f"{prefix}:Pva1:Image", image_port)
     camera.begin()
-    threading.Thread(target=_watch, args=(movers, slow), name="movements", daemon=True).start()
+    threading.Thread(target=_watch, args=(movers, slow, told), name="movements", daemon=True).start()
+    while not all(mover.settled for mover in movers):
+        time.sleep(LOOK_S)
     return {
         "motors": [f"{prefix}:{name}" for name in bench.drives],
         "image": f"{prefix}:Pva1:Image",
@@ -125,10 +129,13 @@ def _fault(bench: Bench, builder: Any, name: str, kind: Kind) -> None:
 class _Mover:
     """One drive as a motor record."""
 
-    def __init__(self, bench: Bench, name: str, prefix: str, camera: Camera, builder: Any) -> None:
+    def __init__(
+        self, bench: Bench, name: str, prefix: str, camera: Camera, builder: Any, told: threading.Event
+    ) -> None:
         self.bench, self.name, self.camera, self.pv = bench, name, camera, f"{prefix}:{name}"
+        self._moves, self._lock = told, threading.Lock()
         self.moving = False
-        self._since = 0.0
+        self._since, self._told_by_us = 0.0, 0
 
         async def wait(_: int) -> None:
             import asyncio
@@ -140,6 +147,11 @@ class _Mover:
         hidden = builder.longOut(f"{name}:busy", on_update=wait, always_update=True, blocking=True, initial_value=0)
         builder.longOut(f"{name}:told", on_update=self._told, always_update=True, initial_value=0, FLNK=hidden)
 
+    @property
+    def settled(self) -> bool:
+        """Whether it has been told where it is, and stays there."""
+        return self._since > 0.0 and not self.moving
+
     def load(self, folder: Path) -> None:
         drive = self.bench.drives[self.name]
         load_record(folder, self.pv, drive.unit, f"{self.pv}:told", drive.low, drive.high)
@@ -147,7 +159,6 @@ class _Mover:
     def begin(self) -> None:
         """What the fields are at the start."""
         drive, self.fields = self.bench.drives[self.name], Fields(self.pv)
-        self.fields.put("VAL", drive.value, process=False)
         for field, value in {
             "RBV": drive.value, "DRBV": drive.value, "DVAL": drive.value, "VELO": drive.velocity, "ACCL": 0.0,
             "VMAX": 1e6, "RDBD": drive.deadband, "DLLM": drive.low, "DHLM": drive.high, "MRES": 1e-4, "ERES": 1e-4,
@@ -156,20 +167,29 @@ class _Mover:
             self.fields[field] = value
         for field in ("MOVN", "STOP", "HLS", "LLS", "HOMF", "HOMR", "LVIO", "MSTA", "JOGF", "JOGR", "CNEN"):
             self.fields[field] = 0
+        self.fields.put("VAL", drive.value, process=True)  # a record that was never processed is in alarm
 
     def _told(self, _: int) -> None:
         """A client wrote a command."""
+        with self._lock:
+            self._obey()
+        self._moves.set()
+
+    def _obey(self) -> None:
         fields, bench, now = self.fields, self.bench, time.monotonic()
         drive = bench.drives[self.name]
         if fields["STOP"]:
             fields["STOP"] = 0
-            fields.put("VAL", bench.stop(self.name, now), process=True)
+            self._tell(bench.stop(self.name, now))
             return
         if fields["HOMF"] or fields["HOMR"]:
             fields["HOMF"] = fields["HOMR"] = 0
             fields.put("VAL", min(max(0.0, drive.low), drive.high), process=True)
             return
         target = fields["VAL"]
+        if self._told_by_us and target == drive.target:
+            self._told_by_us -= 1
+            return
         if fields["SET"]:
             drive.place(target)
             fields["RBV"] = target
@@ -177,15 +197,25 @@ class _Mover:
         inside = fields["LLM"] <= target <= fields["HLM"]
         fields["LVIO"] = int(not inside)
         if not inside:
-            fields.put("VAL", drive.target, process=True) if target != drive.target else None
+            self._tell(drive.target)
             return
+        self._told_by_us = 0  # at worst a command is obeyed twice; one that is passed over would never be done
         fields["TDIR"] = int(target >= drive.value)
         self.moving, self._since = True, now
         fields["DMOV"], fields["MOVN"] = 0, 1
         bench.go(self.name, target, now)
 
+    def _tell(self, target: float) -> None:
+        """Clients see the target only when the record is processed, which is no command then."""
+        self._told_by_us += 1
+        self.fields.put("VAL", target, process=True)
+
     def look(self, slowly: bool) -> None:
         """Fields as things are now."""
+        with self._lock:
+            self._show(slowly)
+
+    def _show(self, slowly: bool) -> None:
         fields, drive, now = self.fields, self.bench.drives[self.name], time.monotonic()
         velocity = fields["VELO"]
         if velocity > 0.0:
@@ -241,15 +271,22 @@ class _Image:
         self._pv.post(value)
 
 
-def _watch(movers: list[_Mover], slow: _Slow) -> None:
-    looks = 0
+def _watch(movers: list[_Mover], slow: _Slow, told: threading.Event) -> None:
+    """Look at what moves often, at the rest a few times a second, and at once where a client wrote a command."""
+    due = 0.0
     while True:
-        for mover in movers:
-            mover.look(looks % SLOW == 0)
-        if looks % SLOW == 0:
+        slowly = time.monotonic() >= due
+        if slowly:
+            due = time.monotonic() + SLOW_S
             slow.look()
-        looks += 1
-        time.sleep(TICK_S)
+        for mover in movers:
+            if slowly or mover.moving:
+                mover.look(slowly)
+        told.clear()
+        if any(mover.moving for mover in movers):
+            time.sleep(TICK_S)
+        else:
+            told.wait(SLOW_S)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import math
 
+HOT = "furnace"
+"""The drive that heats."""
+
 
 class Drive:
     """Something that is told where to go. Times in s, of any clock that does not step back.

@@ -1,6 +1,7 @@
 """What stands in the beam of a bench beamline: one of the simulators' samples, or a stored series played back.
 
-Everything is a function of the furnace's temperature, of the light, and of chance. Simulated samples count
+Everything is a function of the furnace's temperature (or of where another motor stands, for a series that is played by
+it), of the light, and of chance. Simulated samples count
 
     counts ~ Poisson(exposure (lit sample + rays background + dark))
 
@@ -24,8 +25,8 @@ from insitu.maths.absorption.model_samples import REACTIONS
 from insitu.maths.diffraction.phases import SAMPLES
 from insitu.maths.diffraction.powder import Width, background
 from insitu.readers.heated_sample import Geometry, HeatedSample
-from insitu.readers.simulated_beamline_settings import BenchSettings
-from insitu.readers.simulated_grains import Grains
+from insitu.readers.simulated_beamline_motion import HOT, Drive
+from insitu.readers.simulated_beamline_settings import INDEX, TEMPERATURE, BenchSettings
 from insitu.readers.simulated_image_powder import Look, PowderImage
 from insitu.readers.simulated_image_settings import flat_detector
 from insitu.readers.simulated_xas_beam import Beam, Chambers
@@ -39,6 +40,8 @@ COUNTER_TOP = 100_000
 """Most counts of a point."""
 XAS_WIDE_K = 60.0
 """A reaction takes so many K around the transition."""
+WHOLE_S = 5.0
+"""A motor that plays a series goes through all of it in so long."""
 GRAINS_PER_K = 0.5
 """Frames of grain growth per K above the start."""
 
@@ -54,7 +57,8 @@ class Light(NamedTuple):
 
 class Sample(ABC):
     """`dims`, `unit`, `dtype` and `shape` of its arrays; `top`: the largest value; `start_K`, `low_K`, `high_K`: where
-    its furnace begins and may go; `axis`: of the last dimension, None where there is none."""
+    its furnace begins and may go; `axis`: of the last dimension, None where there is none; `follows`: the name of the
+    drive that it depends on, `own`: that drive, where no bench has it."""
 
     name: str
     simulated: bool
@@ -67,6 +71,8 @@ class Sample(ABC):
     low_K: float
     high_K: float
     axis: Axis | None = None
+    follows: str = HOT
+    own: Drive | None = None
 
     @abstractmethod
     def array(self, temperature: float, light: Light, random: np.random.Generator) -> np.ndarray:
@@ -188,6 +194,8 @@ class Micrograph(_Simulated):
 
     def __init__(self, settings: BenchSettings) -> None:
         super().__init__(settings, 300.0)
+        from insitu.readers.simulated_grains import Grains  # it compiles: only for who wants it
+
         self._grains = Grains(seed=settings.seed, size=128, grains=60, sweeps=2)
         self.shape = (128, 128)
         self._index, self._scene = -1, np.empty(0)
@@ -201,18 +209,20 @@ class Micrograph(_Simulated):
 
 
 class Played(Sample):
-    """A stored series, by its temperatures. What all arrays share: shape, dims, unit; their axis is the first one's."""
+    """A stored series, by its temperatures or another number. Shape, dims and unit are those of all its arrays, the
+    axis is the first one's."""
 
-    simulated = False
+    low_K, high_K = 1.0, 1500.0
 
     def __init__(self, settings: BenchSettings) -> None:
         place = Path(settings.play).expanduser()
-        taken = [(_kelvin(frame, place), frame) for frame in _frames(place, settings.reader)]
-        if not taken:
+        frames = list(_frames(place, settings.reader))
+        if not frames:
             raise ConfigError("there is nothing to play", where=str(place), expected="at least one frame")
-        taken.sort(key=lambda pair: pair[0])
-        first = taken[0][1]
-        for _, frame in taken:
+        places = [_place(frame, k, settings.along, place) for k, frame in enumerate(frames)]
+        order = np.argsort([at for at, _ in places], kind="stable")
+        first = frames[order[0]]
+        for frame in frames:
             if frame.data.shape != first.data.shape:
                 raise ConfigError(
                     f"arrays of {list(first.data.shape)} and of {list(frame.data.shape)}",
@@ -220,16 +230,22 @@ class Played(Sample):
                     expected="one size",
                     remedy="Name a folder or a pattern of files of one kind",
                 )
-        self._at = np.asarray([kelvin for kelvin, _ in taken])
-        self._arrays = [np.asarray(frame.data, np.float64) for _, frame in taken]
-        self.name = first.labels.get("sample", "") or place.name
+        self._at = np.asarray([places[k][0] for k in order])
+        self._arrays = [np.asarray(frames[k].data, np.float64) for k in order]
+        self.name, self.simulated = first.labels.get("sample", "") or place.name, "simulated" in first.labels
         self.dims, self.shape = first.dims, first.data.shape
         self.unit = first.unit if isinstance(first.unit, str) else first.unit[0]
         self.dtype = first.data.dtype if first.data.dtype.kind == "f" else np.dtype("float32")
         self.top = 2.0 * max(float(np.nanmax(array)) for array in self._arrays)
-        self.low_K, self.high_K = max(1.0, float(self._at[0]) - 50.0), float(self._at[-1]) + 50.0
-        self.start_K = float(self._at[0]) if settings.start_K is None else settings.start_K
         self.axis = first.axes.get(first.dims[-1])
+        low, high = float(self._at[0]), float(self._at[-1])
+        if settings.along == TEMPERATURE:
+            self.low_K, self.high_K = max(1.0, low - 50.0), high + 50.0
+            self.start_K = low if settings.start_K is None else settings.start_K
+        else:
+            self.start_K, self.follows = settings.start_K or 295.65, settings.along
+            speed = max(high - low, 1e-9) / WHOLE_S
+            self.own = Drive(low, velocity=speed, low=low, high=high, unit=places[0][1])
 
     def array(self, temperature: float, light: Light, random: np.random.Generator) -> np.ndarray:
         k = int(np.searchsorted(self._at, temperature))
@@ -256,16 +272,22 @@ def _frames(place: Path, reader: str) -> Iterable[Arrival | Frame]:
     return [frame for frame in made(str(place))() if isinstance(frame, Arrival)]
 
 
-def _kelvin(frame: Arrival | Frame, place: Path) -> float:
-    found = frame.context.get("temperature")
+def _place(frame: Arrival | Frame, index: int, along: str, place: Path) -> tuple[float, str]:
+    """Where a frame belongs in the series, and in which unit."""
+    if along == INDEX:
+        return float(index), ""
+    found = frame.context.get(along)
     if found is None or found.value is None:
         raise ConfigError(
-            f"{frame.labels.get('file', 'a frame')} has no temperature",
+            f"{frame.labels.get('file', f'frame {index}')} has no {along}",
             where=str(place),
-            expected="a temperature with each frame: it is what the series is played by",
+            expected=f"with each frame a number that it is played by; it has {', '.join(frame.context) or 'none'}",
+            remedy=f"Play it along another one, or along {INDEX}",
         )
+    if along != TEMPERATURE:
+        return float(found.value), found.unit
     try:
-        return units.convert(float(found.value), found.unit or "K", "K")
+        return units.convert(float(found.value), found.unit or "K", "K"), "K"
     except UnitError as e:
         raise ConfigError(str(e), where=str(place)) from e
 

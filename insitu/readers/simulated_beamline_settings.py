@@ -23,6 +23,7 @@ BENCH_KINDS: dict[str, Kind] = {
 }
 """Faults of a bench beamline; beside them those of the transport (`faults.KINDS`)."""
 ALLOWED = with_transport(BENCH_KINDS)
+TEMPERATURE, INDEX = "temperature", "index"
 BY_PV = (*BENCH_KINDS, "missing", "duplicate")
 """Those that a PV switches on and off."""
 
@@ -32,7 +33,8 @@ class BenchSettings:
     """A bench beamline.
 
     `prefix` of the PVs, a colon is put behind it. `sample`: see `simulated_beamline_sample.specimen`; or `play`: a
-    folder of files, read as `reader` does (a key of `READERS`), or a stored run. `image`: rows and columns of a
+    folder of files, read as `reader` does (a key of `READERS`), or a stored run, played by the furnace or by a motor of
+    the name `along`: a number of its context, or `index`, the place in the series. `image`: rows and columns of a
     picture instead of a pattern. `exposure_s`: the one for which intensities are meant. `acquire`: the detector runs
     from the beginning, one frame after the other, `period_s` from one to the next (or the exposure). Furnace:
     `start_K`, `ramp_K_s`, `lag_s`, `noise_K` of a reading, `transition_K` of the sample. `motor_mm_s`: speed of the
@@ -44,6 +46,7 @@ class BenchSettings:
     sample: str = "batio3"
     play: str = ""
     reader: str = "patterns"
+    along: str = TEMPERATURE
     image: tuple[int, int] | None = None
     seed: int = 0
     exposure_s: float = 0.1
@@ -76,6 +79,8 @@ class BenchSettings:
             raise ConfigError(f"an image of {list(self.image)}", where="image", expected="rows, columns: 16 or more")
         if self.play and not glob.has_magic(self.play) and not Path(self.play).expanduser().exists():
             raise ConfigError(f"{self.play} is not there", where="play", expected="a folder of files, or a stored run")
+        if not re.fullmatch("[a-z][a-z0-9_]{0,19}", self.along) or self.along in ("x", "furnace", "energy"):
+            raise ConfigError(f"{self.along!r} cannot be a motor", where="along", expected="small letters, digits, _")
         self.wrong()
 
     def wrong(self) -> tuple[Fault, ...]:

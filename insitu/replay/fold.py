@@ -25,6 +25,15 @@ def fold(
 ) -> Iterator[tuple[Frame, Record]]:
     """Every stored frame and the record about it, in order of `n`. `left_out`: frames that were shed or skipped; they
     are neighbours and references, but are not judged. `growing`: with the provisional frames of scans that went on."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):  # as in the live run: sums of several threads end in other bits
+        yield from _fold(run, pipeline, references, left_out, growing=growing)
+
+
+def _fold(
+    run: StoredRun, pipeline: Pipeline, references: ReferenceFold, left_out: frozenset[int], *, growing: bool
+) -> Iterator[tuple[Frame, Record]]:
     waiting: list[tuple[Frame, References, tuple[Frame, ...]]] = []
     nbytes = 0
     for item in _with_neighbours(run, pipeline, references, growing=growing):

@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from insitu.errors import MissingExtraError
 
-DEAR = 0.3
-"""Scale of a trunk feature beside a logit: its penalty is 1 / DEAR^2 times as large."""
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
+CHEAP, DEAR = 5.0, 0.3
+"""Scales of an old logit and of a trunk feature: the penalty goes with 1 / scale^2."""
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
 """Inverse penalties that are tried."""
 PARTS = 5
 
@@ -47,31 +47,38 @@ class Layer(NamedTuple):
         return features @ self.weight.T + self.bias
 
 
-def new_layer(cases: Cases, old: Layer, *, several: bool, strength: float | None = None) -> Layer:
-    """The new layer. `several`: more than one label may be right at once (one regression for each label). `strength` of
-    the fit against the penalty, else chosen by leaving out whole groups. A label that no case has keeps its old row
-    (with `several`, also one that every case has)."""
-    scale = _spread(cases.logits), _spread(cases.features) / DEAR
-    x = np.hstack([cases.logits / scale[0], cases.features / scale[1]])
-    weights = _balanced(cases.sources)
-    strength = _choose(x, cases, weights, several=several) if strength is None else strength
-    found, constant = _regress(x, cases.targets, weights, strength, several=several)
+class Fit(NamedTuple):
+    """How a layer is fitted. `several`: more than one label may be right at once (one regression for each label, from
+    its own old logit). `labels`: those that are fitted, `(labels,)` of bool; the others keep their rows (without
+    `several` all are). `strength`: of the data against the penalty."""
+
+    several: bool
+    labels: np.ndarray
+    strength: float = 1.0
+
+
+def new_layer(cases: Cases, old: Layer, fit: Fit) -> Layer:
+    """The new layer. A label that no case has keeps its old row (with `several`, also one that every case has)."""
+    scale, x = _columns(cases)
+    found, constant = _regress(x, cases.targets, _balanced(cases.sources), fit)
     k = cases.targets.shape[1]
-    a, v = found[:, :k] / scale[0], found[:, k:] / scale[1]
+    a, v = found[:, :k] / scale[:k], found[:, k:] / scale[k:]
     weight, bias = a @ old.weight + v, a @ old.bias + constant
-    keep = ~cases.targets.any(axis=0) | (cases.targets.all(axis=0) if several else False)
+    keep = ~cases.targets.any(axis=0)
+    if fit.several:
+        keep |= cases.targets.all(axis=0) | ~fit.labels
     weight[keep], bias[keep] = old.weight[keep], old.bias[keep]
     return Layer(weight, bias)
 
 
-def left_out(cases: Cases, old: Layer, *, several: bool) -> np.ndarray:
+def left_out(cases: Cases, old: Layer, fit: Fit) -> np.ndarray:
     """Logits `(n, labels)` of every case by a layer that was fitted without its group."""
     found = np.array(cases.logits)
     part = parts(cases.groups, seed=1)
     for k in np.unique(part):
         rows = part == k
         if not rows.all():
-            found[rows] = new_layer(cases.take(~rows), old, several=several)(cases.features[rows])
+            found[rows] = new_layer(cases.take(~rows), old, fit)(cases.features[rows])
     return found
 
 
@@ -84,11 +91,11 @@ def parts(groups: np.ndarray, count: int = PARTS, seed: int = 0) -> np.ndarray:
 def temperature(logits: np.ndarray, targets: np.ndarray, *, several: bool) -> float:
     """What logits are divided by, so that scores are as often right as they say: least cross entropy, 0.2 to 10."""
     tried = np.geomspace(0.2, 10.0, 60)
-    losses = [float(cross_entropy(logits / t, targets, several=several).mean()) for t in tried]
+    losses = [float(cross_entropy(logits / t, targets, several).mean()) for t in tried]
     return round(float(tried[int(np.argmin(losses))]), 4)
 
 
-def cross_entropy(logits: np.ndarray, targets: np.ndarray, *, several: bool) -> np.ndarray:
+def cross_entropy(logits: np.ndarray, targets: np.ndarray, several: bool) -> np.ndarray:
     """Of each case `(n,)`, in nats."""
     if several:
         return np.sum(np.logaddexp(0.0, logits) - targets * logits, axis=1)
@@ -108,49 +115,38 @@ def _balanced(sources: np.ndarray) -> np.ndarray:
     return (len(sources) / len(names) / counts)[which]
 
 
-def _choose(x: np.ndarray, cases: Cases, weights: np.ndarray, *, several: bool) -> float:
-    """The strength that does best on groups left out."""
-    part = parts(cases.groups)
-    if len(np.unique(part)) < 2:
-        return 1.0
-    losses: list[float] = []
-    for strength in STRENGTHS:
-        loss = 0.0
-        for k in np.unique(part):
-            rows = part == k
-            found, constant = _regress(x[~rows], cases.targets[~rows], weights[~rows], strength, several=several)
-            logits = x[rows] @ found.T + constant
-            loss += float(np.sum(weights[rows] * cross_entropy(logits, cases.targets[rows], several=several)))
-        losses.append(loss)
-    return STRENGTHS[int(np.argmin(losses))]
+def _columns(cases: Cases) -> tuple[np.ndarray, np.ndarray]:
+    """The scale of every column, and the columns `(n, labels + d)`: old logits, then features."""
+    scale = np.hstack([_spread(cases.logits) / CHEAP, _spread(cases.features) / DEAR])
+    return scale, np.hstack([cases.logits, cases.features]) / scale
 
 
-def _regress(
-    x: np.ndarray, targets: np.ndarray, weights: np.ndarray, strength: float, *, several: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _regress(x: np.ndarray, targets: np.ndarray, weights: np.ndarray, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients `(labels, columns)` and constants `(labels,)`."""
     regression = _logistic()
     k = targets.shape[1]
     coefficients, constants = np.zeros((k, x.shape[1])), np.zeros(k)
 
-    def fit(y: np.ndarray) -> Any:
+    def fitted(x: np.ndarray, y: np.ndarray) -> Any:
         with threadpool_limits(1):
-            return regression(C=strength, max_iter=200, solver="newton-cg").fit(x, y, sample_weight=weights)
+            made = regression(C=fit.strength, max_iter=200, solver="newton-cg")
+            return made.fit(x, y, sample_weight=weights)
 
-    if several:
-        for label in range(k):
+    if fit.several:
+        for label in np.flatnonzero(fit.labels):
             y = targets[:, label]
             if 0 < np.count_nonzero(y) < len(y):
-                found = fit(y)
-                coefficients[label], constants[label] = found.coef_[0], found.intercept_[0]
+                columns = np.r_[label, k : x.shape[1]]
+                found = fitted(x[:, columns], y)
+                coefficients[label, columns], constants[label] = found.coef_[0], found.intercept_[0]
         return coefficients, constants
     y = targets.argmax(axis=1)
     present = np.unique(y)
     if len(present) > 2:
-        found = fit(y)
+        found = fitted(x, y)
         coefficients[present], constants[present] = found.coef_, found.intercept_
     elif len(present) == 2:
-        found = fit(y)
+        found = fitted(x, y)
         for row, sign in zip(present, (-0.5, 0.5), strict=True):
             coefficients[row], constants[row] = sign * found.coef_[0], sign * found.intercept_[0]
     return coefficients, constants

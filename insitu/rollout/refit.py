@@ -19,13 +19,14 @@ from insitu.errors import ModelError, UsageError
 from insitu.models.bundle import Bundle, call, open_session
 from insitu.models.head import cut, graft, with_trunk
 from insitu.models.manifest import Manifest, Metric, TrainingData
-from insitu.rollout.fitting import Cases, Layer, left_out, new_layer, temperature
+from insitu.rollout.fitting import STRENGTHS, Cases, Fit, Layer, left_out, new_layer, temperature
 from insitu.rollout.labelled import Seen
 
 OWN = "its own"
 FEWEST = 10
 LUCK = 0.01
 """Chance with which a network that is no better may be taken for one."""
+UNLIKELY = 0.05
 AND = "+"
 """Between labels that are right at once."""
 
@@ -34,7 +35,7 @@ AND = "+"
 class Gate:
     """One source: how many labelled frames, and the share that the old and the new network have right; the new one was
     asked about frames that it was not fitted with. `won`, `lost`: frames that only the new, or only the old one has
-    right."""
+    right. `errors_before`, `errors_after`: share of all answers, label by label, that are wrong."""
 
     source: str
     n: int
@@ -42,6 +43,8 @@ class Gate:
     after: float
     won: int
     lost: int
+    errors_before: float
+    errors_after: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,12 +73,10 @@ def refit(bundle: Bundle, cases: Sequence[Seen], *, serial: int, loss: float = 0
     several = m.task == "multilabel"
     old = Layer(*cut(bundle.model)[:2])
     known = _cases(bundle, cases, several=several)
-    crossed = left_out(known, old, several=several)
-    gates = _gates(m, known, crossed, several=several)
+    fit, t, gates = _best(m, known, old, loss)
     _pass(gates, loss, m.name)
-    layer = new_layer(known, old, several=several)
+    layer, t = _scaled(new_layer(known, old, fit), m, fit, t)
     model = graft(bundle.model, layer.weight, layer.bias)
-    t = temperature(crossed, known.targets, several=several)
     manifest = _manifest(bundle, cases, gates, serial, t)
     golden = bundle.golden()[0]
     outputs = tuple(call(open_session(model), golden, manifest))
@@ -87,6 +88,36 @@ def refit(bundle: Bundle, cases: Sequence[Seen], *, serial: int, loss: float = 0
         head=layer,
         gates=gates,
     )
+
+
+def _best(m: Manifest, known: Cases, old: Layer, loss: float) -> tuple[Fit, float, tuple[Gate, ...]]:
+    """The fit that has most of the labelled frames right, asked about frames left out, of those by which no source
+    loses too much; or of all, where every one loses. With its temperature and its gates."""
+    several = m.task == "multilabel"
+    asked = _asked_for(m, known) if several else np.ones(known.targets.shape[1], bool)
+    found = []
+    for strength in STRENGTHS:
+        fit = Fit(several, asked, strength)
+        crossed = left_out(known, old, fit)
+        t = temperature(crossed[:, asked], known.targets[:, asked], several=several)
+        scale, kept = _scale(m, fit, t)
+        gates = _gates(m, replace(m, decision=replace(m.decision, temperature=kept)), known, crossed * scale)
+        right = sum(g.n * g.after for g in gates if g.source != OWN)
+        wrong = sum(g.n * g.errors_after for g in gates)
+        found.append(((not _losing(gates, loss), right, -wrong), (fit, t, gates)))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _scale(m: Manifest, fit: Fit, t: float) -> tuple[np.ndarray, float]:
+    """By what new rows are multiplied, and the temperature. Where labels keep their old rows they need the old one."""
+    if not fit.several:
+        return np.ones(len(fit.labels)), t
+    return np.where(fit.labels, m.decision.temperature / t, 1.0), m.decision.temperature
+
+
+def _scaled(layer: Layer, m: Manifest, fit: Fit, t: float) -> tuple[Layer, float]:
+    scale, kept = _scale(m, fit, t)
+    return Layer(layer.weight * scale[:, None], layer.bias * scale), kept
 
 
 def targets_of(manifest: Manifest, labels: Sequence[str], *, several: bool) -> np.ndarray:
@@ -146,10 +177,20 @@ def _answers(manifest: Manifest, logits: np.ndarray, *, several: bool) -> np.nda
     return (1.0 / (1.0 + np.exp(-logits / manifest.decision.temperature)) >= each).astype(float)
 
 
-def _gates(manifest: Manifest, known: Cases, crossed: np.ndarray, *, several: bool) -> tuple[Gate, ...]:
+def _asked_for(manifest: Manifest, known: Cases) -> np.ndarray:
+    """The labels `(labels,)` that labelled frames have, or were said to have. The others are not touched."""
+    labelled = known.sources != OWN
+    said = _answers(manifest, known.logits[labelled], several=True)
+    return np.asarray(known.targets[labelled].any(axis=0) | said.any(axis=0))
+
+
+def _gates(old: Manifest, new: Manifest, known: Cases, crossed: np.ndarray) -> tuple[Gate, ...]:
+    """By source. Where several labels may be right, a frame is right whose best label is one of them (or that has none,
+    and none is said); `errors_...` counts all labels."""
+    several = old.task == "multilabel"
+    before, after = (_right(m, logits, known, several=several) for m, logits in ((old, known.logits), (new, crossed)))
+    wrong = [_answers(m, x, several=several) != known.targets for m, x in ((old, known.logits), (new, crossed))]
     found = []
-    before = (_answers(manifest, known.logits, several=several) == known.targets).all(axis=1)
-    after = (_answers(manifest, crossed, several=several) == known.targets).all(axis=1)
     for source in dict.fromkeys(known.sources.tolist()):
         rows = known.sources == source
         found.append(
@@ -160,9 +201,20 @@ def _gates(manifest: Manifest, known: Cases, crossed: np.ndarray, *, several: bo
                 after=float(after[rows].mean()),
                 won=int(np.count_nonzero(after[rows] & ~before[rows])),
                 lost=int(np.count_nonzero(before[rows] & ~after[rows])),
+                errors_before=float(wrong[0][rows].mean()),
+                errors_after=float(wrong[1][rows].mean()),
             )
         )
     return tuple(found)
+
+
+def _right(manifest: Manifest, logits: np.ndarray, known: Cases, *, several: bool) -> np.ndarray:
+    """Whether each case `(n,)` is right."""
+    best = known.targets[np.arange(len(logits)), logits.argmax(axis=1)] > 0.0
+    if not several:
+        return best
+    nothing = ~known.targets.any(axis=1)
+    return np.where(nothing, ~_answers(manifest, logits, several=True).any(axis=1), best)
 
 
 def _pass(gates: Sequence[Gate], loss: float, name: str) -> None:
@@ -170,7 +222,7 @@ def _pass(gates: Sequence[Gate], loss: float, name: str) -> None:
     from scipy.stats import binomtest
 
     told = [f"{g.source}: {g.before:.1%} before, {g.after:.1%} after ({g.n} frames)" for g in gates]
-    lost = [g for g in gates if g.before - g.after > loss]
+    lost = _losing(gates, loss)
     won, worse = (sum(x) for x in zip(*((g.won, g.lost) for g in gates if g.source != OWN), strict=True))
     luck = binomtest(won, won + worse, alternative="greater").pvalue if won + worse else 1.0
     if lost or luck > LUCK:
@@ -180,6 +232,18 @@ def _pass(gates: Sequence[Gate], loss: float, name: str) -> None:
             expected=f"no source to lose more than {loss:.1%}, and the labelled ones to win more than chance gives",
             remedy="Label more frames, of every state and spread over the run, and look for wrong labels",
         )
+
+
+def _losing(gates: Sequence[Gate], loss: float) -> list[Gate]:
+    """Sources that lose more frames than the allowed share explains (one in twenty would by chance), or whose answers,
+    label by label, get worse by more than it."""
+    from scipy.stats import binom
+
+    return [
+        g
+        for g in gates
+        if binom.sf(g.lost - g.won - 1, g.n, loss) < UNLIKELY or g.errors_after - g.errors_before > loss
+    ]
 
 
 def _manifest(bundle: Bundle, cases: Sequence[Seen], gates: Sequence[Gate], serial: int, t: float) -> Manifest:

@@ -1,6 +1,6 @@
 """How unlike good frames a frame is: one score for each instrument, its threshold set for a rate of false alarms.
 
-    python -m insitu.training.anomaly --out pipelines/models/anomaly_line --kind line [--key FILE] [--quick]
+    python -m insitu.training.anomaly --out pipelines/models/line_anomaly --kind line [--key FILE] [--quick]
 
 SIMULATED: good frames are those of the simulators (`KINDS`), with settings drawn for each series; whole series are left
 out for the threshold, and others for the figures. Faults are planted one by one. For an instrument of yours the same
@@ -10,6 +10,7 @@ script's functions fit the same few numbers on stored runs of it.
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ SERIES, QUICK = (12, 12, 6), (2, 2, 1)
 """Series of each simulator for learning, for the threshold, and for the figures."""
 RATE = 1e-5
 """False alarms allowed, as a share of good frames."""
-LATE = 4
+LATE = 12
 """Good frames before a planted fault."""
 
 
@@ -42,7 +43,8 @@ def good(kind: Kind, seeds: Sequence[int], frames: int) -> list[np.ndarray]:
     """Features of good frames of each simulator, `(n, k)`; frames that lack a number are not there."""
     params = {"keys": list(kind.keys)}
     return [
-        np.concatenate([rows(measured(kind, of, seed, frames), params).x for seed in seeds]) for of in kind.simulators
+        np.concatenate([rows(islice(measured(kind, of, seed, frames), kind.skip, None), params).x for seed in seeds])
+        for of in kind.simulators
     ]
 
 
@@ -79,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at = given.index("--kind")
     chosen, kind = options(given[:at] + given[at + 2 :], __doc__ or ""), KINDS[name]
     counts = QUICK if chosen.quick else SERIES
+    counts = tuple(kind.more * c for c in counts)
     edges = np.cumsum([0, *counts]) + 1000 * chosen.seed
     seeds = [list(range(a, b)) for a, b in zip(edges, edges[1:], strict=False)]
     learn = good(kind, seeds[0], kind.frames)
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     digest = settings_digest({"code": files_digest([here, here.with_name("anomaly_kinds.py")]), "series": counts})
     publish(
         chosen,
-        name=f"anomaly_{name}",
+        name=f"{name}_anomaly",
         script="insitu.training.anomaly",
         task="anomaly",
         modality=kind.modality,

@@ -29,6 +29,10 @@ class Kind(NamedTuple):
     extractors: Callable[[], Sequence[Extractor]]
     keys: tuple[str, ...]
     frames: int
+    more: int = 1
+    """Times as many series: where settings differ from one to the next, few would not tell how much."""
+    skip: int = 0
+    """Frames at the beginning of a series that are not judged: nothing has grown yet that could be seen."""
 
 
 LINE = ("temperature", "pressure", "flow", "power", "vibration")
@@ -105,7 +109,7 @@ def precipitates(random: np.random.Generator, seed: int, frames: int, faults: Se
     from insitu.readers.simulated_precipitates import Precipitates
 
     return Precipitates(
-        seed=seed, frames=frames, size=192, particles=25, contrast=random.uniform(0.3, 0.4), faults=tuple(faults)
+        seed=seed, frames=frames, size=192, particles=25, grown=10, contrast=random.uniform(0.3, 0.4), faults=tuple(faults)
     )
 
 
@@ -139,12 +143,12 @@ KINDS: dict[str, Kind] = {
         (Simulator("Barkhausen noise", noise, {"amplifier_off": 1, "clipped": 1, "hum": 1, "loose_probe": 1, "magnet_off": 1}),),
         noise_features,
         _of(("mbn",), ("rms", "kurtosis", "noise", "hum", "envelope_peak", "peak_field", "fwhm", "pulse_rate", "psd_slope")),
-        100,
+        10, 10,
     ),
     "loops": Kind(
         "magnetic", "the centre, drift and noise of hysteresis loops, of whatever material",
         (Simulator("loops", loops, {"clipped": 1, "drift": 1, "spike": 1, "not_closed": 1, "small_field": 1}),),
-        loop_features, ("squareness", "field_offset", "drift", "quality"), 40,
+        loop_features, ("squareness", "field_offset", "drift", "quality"), 4, 10,
     ),
     "core": Kind(
         "magnetic", "permeability, amplitudes, distortion and noise of a driven core",
@@ -161,7 +165,7 @@ KINDS: dict[str, Kind] = {
         video_features,
         (*_of(("video",), ("focus", "brightness", "contrast", "saturated_fraction", "noise")),
          *_of(("drift",), ("x", "y", "correlation", "changed"))),
-        60,
+        60, 1, 12,
     ),
 }  # fmt: skip
 

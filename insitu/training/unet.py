@@ -71,6 +71,22 @@ def exported(net: Any, tile: int) -> bytes:
     return graph.model({"logits": graph.mul(whole, np.array(STEP))})
 
 
+def shifted(model: bytes, by: np.ndarray) -> bytes:
+    """The network of an exported model with `by` `(classes,)` added to its logits."""
+    import onnx
+    import onnx.helper
+    import onnx.numpy_helper
+
+    made = onnx.load_from_string(model)
+    last = made.graph.node[-1]
+    made.graph.initializer.append(onnx.numpy_helper.from_array(by.astype(np.float32).reshape(-1, 1, 1), "shift"))
+    made.graph.node.insert(
+        len(made.graph.node) - 1, onnx.helper.make_node("Add", [last.input[0], "shift"], ["shifted"], name="shifted")
+    )
+    last.input[0] = "shifted"
+    return made.SerializeToString(deterministic=True)
+
+
 def learnt(
     torch: Any, of: Pictures, *, classes: int, steps: int, size: int, count: int, how: Nuisance, seed: int = 0,
     weights: Sequence[float] | None = None, rate: float = 4e-3, widths: Sequence[int] = WIDTHS, say: str = "",

@@ -59,8 +59,8 @@ def measured(folder: Path) -> tuple[Rows, list[Path]]:
 
 
 def disturbed(mu: np.ndarray, random: np.random.Generator, strength: float = 1.0) -> np.ndarray:
-    """A spectrum as another beamline may give it: energies off by 0.5 eV (rms), lines broadened by up to 1 eV, damped by
-    self-absorption, normalised 3 % wrong with a slope, noise of 0.3 %."""
+    """A spectrum as another beamline may give it: energies off by 0.5 eV (rms), lines broadened by up to 1 eV, damped
+    by self-absorption, normalised 3 % wrong with a slope, noise of 0.3 %."""
     energy = LOW + STEP * (np.arange(mu.size) + 0.5)
     out = np.interp(energy + strength * random.normal(0.0, 0.5), energy, mu)
     width = strength * random.uniform(0.1, 1.0) / STEP

@@ -79,7 +79,7 @@ def within(told: Sequence[Told], rows: Rows, sigmas: float) -> Figure:
 
 
 def harder(rows: Rows, best: str, seed: int) -> tuple[Figure, Figure]:
-    """Mean absolute errors of compounds left out with nuisance, and of their mixtures with compounds of the training."""
+    """Mean absolute errors of compounds left out: with nuisance, and in mixtures with compounds of the training."""
     random, nuisance, mixed = np.random.default_rng((seed, 9)), [], []
     blends = mixtures(rows, (0.25, 0.5, 0.75))
     for compound in compounds_of(rows):
@@ -151,8 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         modality="xafs",
         description=(
             f"Mean valence of {', '.join(ELEMENTS)} from a K-edge spectrum, with its uncertainty, by a Gaussian "
-            f"process ({best}) trained on {len(compounds_of(rows))} measured compounds. Energies must be right within about 1 "
-            "eV: calibrate with a foil. Compounds unlike those of the library are told with a larger uncertainty."
+            f"process ({best}) trained on {len(compounds_of(rows))} measured compounds. Energies must be right "
+            "within about 1 eV: calibrate with a foil. Compounds unlike those of the library are told with a larger "
+            "uncertainty."
         ),
         labels=["valence"],
         model=model,

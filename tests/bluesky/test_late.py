@@ -4,15 +4,21 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bluesky import RunEngine
+from bluesky import RunEngine, plan_stubs, preprocessors
+from bluesky.utils import RunEngineInterrupted
 
+from insitu.bluesky.suspend import EngineActor
 from insitu.cli.operator import post
+from insitu.errors import ActionRefusedError
 from insitu.types import Measurement, Verdict
 from tests.bluesky.camera import HALT, PAUSE, Camera, Heard, entries, pictures, session, stored
 from tests.sessions import run_engine
 
+bps: Any = plan_stubs
+bpp: Any = preprocessors
 WAIT_S = 20.0
 
 
@@ -36,13 +42,43 @@ def engine() -> Iterator[RunEngine]:
         yield engine
 
 
-FINISH = {"use": "finish_when", "name": "gone", "feature": "context.beam", "below": "50", "count": 2}
+def test_nothing_is_done_to_a_plan_for_the_sake_of_a_frame_of_another_one(engine):
+    asked: list[bool] = []
+    actor = EngineActor(engine, asked.append, lambda what, why: None)
+    engine.preprocessors.append(actor.preprocess)
+    (first,) = engine(two_points())
+    for does in (actor.halt, actor.finish, actor.pause):
+        with pytest.raises(ActionRefusedError, match=f"run {first}, which has ended"):
+            does("too late", first)
+
+    def late(k: int) -> None:
+        for does in (actor.halt, actor.finish, actor.pause):
+            with pytest.raises(ActionRefusedError, match=f"run {first}, which has ended"):
+                does("too late", first)
+        if k == 1:
+            actor.halt("a run that is none of ours", "taken elsewhere")
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(two_points(late, 2.0))
+    assert True not in asked
 
 
-@pytest.mark.parametrize("rule", [HALT, FINISH, PAUSE], ids=["halt", "finish", "pause"])
-def test_what_is_said_of_the_plan_before_leaves_the_next_one_alone(engine, tmp_path, rule):
+def two_points(before=lambda k: None, seconds: float = 0.01):
+    """A plan in a run of its own, without devices."""
+
+    @bpp.run_decorator()
+    def plan():
+        for k in range(2):
+            yield from bps.checkpoint()
+            before(k)
+            yield from bps.sleep(seconds)
+
+    return plan()
+
+
+def test_what_is_said_of_the_plan_before_leaves_the_next_one_alone(engine, tmp_path):
     camera, heard, go = Camera(), Heard(engine), tmp_path / "go"
-    recipe = {"models": [{"name": "beam", "use": f"{__name__}:SlowBeam", "until": str(go)}], "rules": [rule]}
+    recipe = {"models": [{"name": "beam", "use": f"{__name__}:SlowBeam", "until": str(go)}], "rules": [HALT]}
 
     def go_on(k: int) -> None:
         camera.current = 100.0

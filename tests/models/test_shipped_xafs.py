@@ -77,7 +77,7 @@ def test_a_mixture_is_told_between_its_components(valence: Onnx, data: Path) -> 
     (low,), (high,) = xafs.prepared(folder / "FeO_rt_01.xdi"), xafs.prepared(folder / "Fe2O3_rt_01.xdi")
     energy = low.axes["energy"].values
     ends = [told(valence, f)[0] for f in (low, high)]
-    steps = [EdgeFeatures()(f, {}, ())["edge_step"].value for f in (low, high)]  # type: ignore[union-attr]
+    steps = [xafs.value(EdgeFeatures()(f, {}, ())["edge_step"]) for f in (low, high)]
     other = np.interp(energy, high.axes["energy"].values, np.asarray(high.data))
     mixed = 0.5 * np.asarray(low.data) / steps[0] + 0.5 * other / steps[1]
     value, sigma, _ = told(valence, xafs.spectrum(energy, mixed, labels={"element": "Fe", "edge": "K"}))

@@ -14,6 +14,7 @@ from ophyd.sim import SynAxis, SynSignal
 
 from insitu.config import load
 from insitu.errors import ConfigError
+from insitu.readers.document_frames import MISSED
 from insitu.readers.documents import Documents
 from insitu.replay import verify
 from insitu.run import LiveRun
@@ -361,3 +362,17 @@ def test_an_axis_of_a_file_that_has_other_points_than_the_frame_costs_the_frame_
     assert [i.source_seq for i in (first, wrong, last)] == [0, 1, 2]
     assert isinstance(last, Arrival)
     assert last.axes["energy"].values.tolist() == [7000.0, 7100.0, 7300.0]
+
+
+def test_events_that_were_left_out_cost_numbers_only_where_they_had_frames(engine):
+    reader = Documents(data="camera")
+    engine.subscribe(reader.feed)
+
+    def missed(name: str, document: Any) -> None:
+        if name == "event":  # three more of this stream were left out
+            reader.feed(MISSED, {"frames": {document["descriptor"]: 3}})
+
+    engine.subscribe(missed)
+    for devices in ([Image()], [SynAxis(name="stage")], [Image()]):
+        engine(bp.count(devices, 1))
+    assert [a.source_seq for a in arrivals(reader)] == [0, 4]

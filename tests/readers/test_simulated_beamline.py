@@ -133,6 +133,9 @@ def test_a_real_series_is_played_as_it_was_measured(data) -> None:
     assert np.array_equal(heated(bench, kelvin[0]), first.data)  # type: ignore[union-attr]
     between = heated(bench, 0.25 * kelvin[0] + 0.75 * kelvin[1])
     assert between == pytest.approx(0.25 * first.data + 0.75 * second.data)  # type: ignore[union-attr]
+    bench = Bench(BenchSettings(play=f"{folder}/OH_0*.fxye", along="index", **STILL))
+    bench.go("index", 1.0, 0.0)
+    assert np.array_equal(bench.expose(0, 0.1, 60.0).array, next(iter(Patterns(f"{folder}/OH_04.fxye")())).data)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_a_real_series_is_played_as_it_was_measured(data) -> None:
         ({"faults": ("beam_loss@3=7",)}, "faults"), ({"exposure_s": 0.0}, "exposure_s"), ({"lag_s": -1.0}, "lag_s"),
         ({"image": (4, 4)}, "image"), ({"start_K": 0.0}, "start_K"), ({"sample": "cheese"}, "sample"),
         ({"sample": "grains", "image": (64, 64)}, "image"), ({"play": ".", "reader": "nobody"}, "reader"),
-        ({"play": "no/such/place"}, "play"),
+        ({"play": "no/such/place"}, "play"), ({"along": "x"}, "along"), ({"along": "A b"}, "along"),
     ],
     ids=lambda v: str(v)[:30],
 )  # fmt: skip

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from insitu.replay import reanalyse, verify
 from insitu.replay.verify import difference
@@ -14,7 +16,7 @@ from insitu.store.canonical import canonical, digest_bytes
 from insitu.store.ledger import connect, link
 from insitu.store.recover import recover
 from insitu.store.runs import StoredRun
-from insitu.types import Output
+from insitu.types import Feature, Output
 from tests.settings import detector, setup
 
 
@@ -212,3 +214,23 @@ def test_a_stored_run_is_a_source_for_another_run(tmp_path):
     with StoredRun(Path(first.path)) as a, StoredRun(Path(second.path)) as b:
         assert [r["features"] for r in a.records()] == [r["features"] for r in b.records()]
         assert next(b.frames()).source_run_uid == a.uid
+
+
+class Threads:
+    """How many threads the linear algebra may take."""
+
+    def __init__(self, *, name: str = "threads") -> None:
+        self.outputs = {name: Output(unit="")}
+
+    def __call__(self, frame, refs, before) -> dict[str, Feature]:
+        return {"threads": Feature(max(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"), "")}
+
+
+def test_a_run_is_derived_again_with_one_thread_as_it_was_measured(tmp_path):
+    with threadpool_limits(limits=2):
+        recipe = {"features": [{"use": "tests.replay.test_verify:Threads"}], "models": [], "rules": []}
+        live = run(setup(recipe, frames=4), data_root=tmp_path)
+        with StoredRun(Path(live.path)) as stored:
+            assert {orjson.loads(body)["features"]["threads"]["value"] for _, body in stored.record_bytes()} == {1}
+        assert verify(Path(live.path)).mode == "byte for byte"
+        assert max(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas") == 2

@@ -1,7 +1,7 @@
 """Write the outbox of a run into a Tiled server with bluesky's TiledWriter, and print what the server then holds.
 
     python -m tests.sinks.tiled_ingest URI LEDGER
-    python -m tests.sinks.tiled_ingest URI DOCUMENTS.jsonl          # of a RunEngine, one run
+    python -m tests.sinks.tiled_ingest URI DOCUMENTS.jsonl          # of a RunEngine
 
 A process of its own: the client's warnings are none of ours.
 """
@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import orjson
 from bluesky.callbacks.tiled_writer import TiledWriter
@@ -29,12 +30,17 @@ def main(uri: str, ledger: str) -> None:
             documents = [unpack(packed) for _, _, _, packed in rows(db)]
     for name, document in documents:
         writer(name, document)
-    uid = documents[0][1]["uid"]
-    stored = from_uri(uri)[uid]
-    held = {"start": stored.metadata["start"]["uid"], "stop": stored.metadata["stop"]["num_events"], "streams": {}}
-    arrays = {key for name, d in documents if name == "descriptor" for key, k in d["data_keys"].items() if k["shape"]}
     keys = [item for name, d in documents if name == "descriptor" for item in d["data_keys"].items()]
+    arrays = {key for key, described in keys if described["shape"]}
     external = {key for key, described in keys if "external" in described}
+    client = from_uri(uri)
+    runs = [read(client[d["uid"]], arrays, external) for name, d in documents if name == "start"]
+    print(orjson.dumps({**runs[0], "runs": runs}).decode())
+
+
+def read(stored: Any, arrays: set[str], external: set[str]) -> dict[str, Any]:
+    """What the server holds of one run."""
+    held = {"start": stored.metadata["start"]["uid"], "stop": stored.metadata["stop"]["num_events"], "streams": {}}
     for name in held["stop"]:
         table = stored[name].base["internal"].read()
         # the table has arrays as shortened text; they are read one by one
@@ -44,7 +50,7 @@ def main(uri: str, ledger: str) -> None:
         for key in external & set(stored[name]):
             array = stored[name][key].read()
             held["streams"][name][key] = {"values": array.tolist(), "dtype": array.dtype.str}
-    print(orjson.dumps(held).decode())
+    return held
 
 
 if __name__ == "__main__":
