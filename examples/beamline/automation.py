@@ -28,9 +28,13 @@ def start(*arguments: str, env: Environment) -> subprocess.Popen[str]:
 
 
 def said(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """The one object of a command."""
+    """The one object of a command; an error ends the script."""
     assert process.stdout is not None
-    found = json.loads(process.stdout.readline())
+    return checked(json.loads(process.stdout.readline()))
+
+
+def checked(found: dict[str, Any]) -> dict[str, Any]:
+    """What a command said, unless it could not do what it was asked."""
     if "error" in found and "run_uid" not in found:
         sys.exit(f"{found['error']['what']} {found['error']['remedy']}")
     return found
@@ -38,9 +42,8 @@ def said(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def insitu(*arguments: str) -> tuple[int, dict[str, Any]]:
     """A command that ends: its exit status and its object."""
-    process = start(*arguments, env={})
-    found = said(process)
-    return process.wait(PATIENCE_S), found
+    done = subprocess.run([*INSITU, *arguments, "--json"], stdout=subprocess.PIPE, text=True, check=False)
+    return done.returncode, checked(json.loads(done.stdout))
 
 
 def run(root: str, env: Environment, *settings: str) -> subprocess.Popen[str]:
@@ -64,7 +67,11 @@ def until_judged(process: subprocess.Popen[str], root: str) -> None:
 
 def first(root: str, env: Environment) -> bool:
     """Watch, hold, release, end and prove a run."""
-    process = run(root, env)
+    with run(root, env) as process:
+        return operate(process, root)
+
+
+def operate(process: subprocess.Popen[str], root: str) -> bool:
     until_judged(process, root)
     held, _ = insitu("hold", "last", "--data-root", root, "--reason", "looking at the sample", "--operator", "robot")
     _, standing = insitu("status", "last", "--data-root", root)
@@ -74,14 +81,14 @@ def first(root: str, env: Environment) -> bool:
     summary, code = said(process), process.wait(PATIENCE_S)
     print(f"first: {summary['ended']} ({code}), {summary['frames']['lost']} frames lost")
     proved, report = insitu("verify", summary["path"])
-    print(f"first: {'proved' if proved == DONE else 'NOT PROVED'} ({proved}), {report['mode']}")
+    print(f"first: {'proved' if proved == DONE else f'NOT PROVED: {report}'} ({proved}), {report['mode']}")
     return (held, standing["state"], released, code, proved) == (DONE, "held", DONE, INTERRUPTED, DONE)
 
 
 def second(root: str, env: Environment) -> bool:
     """A run that must halt by itself, and why it did."""
-    process = run(root, env, 'models.sample.low="1000 counts deg"')
-    summary, code = said(process), process.wait(PATIENCE_S)
+    with run(root, env, 'models.sample.low="1000 counts deg"') as process:
+        summary, code = said(process), process.wait(PATIENCE_S)
     print(f"second: {summary['ended']} ({code})")
     asked, why = insitu("why", summary["path"])
     print(f"second: {why['decision']['rule']}: {why['decision']['reason']} ({asked})")
@@ -91,13 +98,13 @@ def second(root: str, env: Environment) -> bool:
 def main() -> int:
     """0 if both runs went as they should."""
     root = sys.argv[1] if len(sys.argv) > 1 else "insitu-data"
-    bench = start("sim", "beamline", "--acquire", "--exposure", "0.05", "--period", "0.2", env={})
-    try:
-        environment = said(bench)["environment"]
-        return 0 if first(root, environment) and second(root, environment) else 1
-    finally:
-        bench.terminate()
-        print(f"the beamline ended with {bench.wait(PATIENCE_S)}")
+    with start("sim", "beamline", "--acquire", "--exposure", "0.05", "--period", "0.2", env={}) as bench:
+        try:
+            environment = said(bench)["environment"]
+            return 0 if first(root, environment) and second(root, environment) else 1
+        finally:
+            bench.terminate()
+            print(f"the beamline ended with {bench.wait(PATIENCE_S)}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from insitu.bluesky.wire import LENGTHS, Buffer, lengths, opened, pack
 log = logging.getLogger(__name__)
 MOST_PARTS = 512
 """Buffers for one call of the system."""
+AT_ONCE = 65_536
 SMALL = 65_536
 """A message up to so many bytes is written by who sends it, if that needs no waiting."""
 WAITING = 64_000_000
@@ -26,35 +27,46 @@ WAITING = 64_000_000
 
 def write(sock: socket.socket, parts: list[Buffer]) -> None:
     """All of a message; waits as long as the other side does not read. `OSError` where it has gone."""
+    size = sum(len(part) for part in parts)
+    sent = sock.sendmsg(parts[:MOST_PARTS])
+    if sent == size:
+        return
     waiting = deque(memoryview(part) for part in parts)
-    while waiting:
-        sent = sock.sendmsg([waiting[k] for k in range(min(len(waiting), MOST_PARTS))])
+    while True:
         while waiting and sent >= len(waiting[0]):
             sent -= len(waiting.popleft())
-        if sent:
-            waiting[0] = waiting[0][sent:]
+        if not waiting:
+            return
+        waiting[0] = waiting[0][sent:]
+        sent = sock.sendmsg([waiting[k] for k in range(min(len(waiting), MOST_PARTS))])
 
 
-def read(sock: socket.socket) -> tuple[str, Any] | None:
-    """The next message; None where the other side has gone."""
-    start = bytearray(LENGTHS.size)
-    if not _fill(sock, memoryview(start)):
-        return None
-    head, behind = lengths(bytes(start))
-    body = np.empty(behind, np.uint8)
-    return opened(body, head) if _fill(sock, body.data) else None
+class Incoming:
+    """What comes from a socket, message by message. For one thread."""
 
+    def __init__(self, sock: socket.socket) -> None:
+        self._file: Any = sock.makefile("rb", AT_ONCE)
 
-def _fill(sock: socket.socket, view: memoryview) -> bool:
-    while len(view):
+    def read(self) -> tuple[str, Any] | None:
+        """The next message; None where the other side has gone."""
+        start = self._read(LENGTHS.size)
+        if start is None:
+            return None
+        head, behind = lengths(start.data)
+        body = self._read(behind)
+        return None if body is None else opened(body, head)
+
+    def close(self) -> None:
+        """No more is read."""
+        with suppress(OSError):
+            self._file.close()
+
+    def _read(self, size: int) -> np.ndarray | None:
+        found = np.empty(size, np.uint8)
         try:
-            got = sock.recv_into(view, len(view))
-        except OSError:  # reset, or closed by ourselves
-            return False
-        if not got:
-            return False
-        view = view[got:]
-    return True
+            return found if self._file.readinto(found.data) == size else None
+        except (OSError, ValueError):  # reset, or closed by ourselves
+            return None
 
 
 class Channel:

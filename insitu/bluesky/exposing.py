@@ -2,13 +2,14 @@
 
 The spectrum is a reference that has moved: `mu(E) = o + s R(E - shift) + k (E - E_mean)`, with the offset o, the size s
 and the slope k found anew each time. Counting for t seconds gives the variance `v/t`. The exposures are those for which
-the variance of the shift is least, the other three being unknown: c-optimal design, found by the multiplicative
-algorithm `t <- t |u|`, u what a point says of the shift beside the others (S. D. Silvey et al., Commun. Stat. A7 (1978)
-1379; V. Fedorov, Theory of Optimal Experiments, 1972).
+the variance of the shift is least, the other three being unknown, inside bounds: c-optimal design, found by the
+multiplicative algorithm `t <- t |u|`, u what a point says of the shift beside the others (S. D. Silvey et al., Commun.
+Stat. A7 (1978) 1379; V. Fedorov, Theory of Optimal Experiments, 1972).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,8 @@ import numpy as np
 from insitu.errors import UsageError
 
 FREE = 4
+MOST = 8.0
+"""A point is exposed at most so many times as long as it would be evenly: no single energy decides."""
 ROUNDS = 200
 PLACES = 41
 
@@ -54,24 +57,44 @@ class Reference:
 
 
 def allocated(
-    energy: np.ndarray, reference: Reference, shift: float, noise: np.ndarray, budget_s: float, even: float = 0.2
+    energy: np.ndarray,
+    reference: Reference,
+    shift: float,
+    noise: np.ndarray,
+    budget_s: float,
+    even: float = 0.2,
+    bounds: tuple[float, float] = (0.0, math.inf),
 ) -> np.ndarray:
     """Exposures in s at `energy` (n,), together `budget_s`, for the least uncertainty of the shift.
 
-    `shift`: where the edge is by now; `noise`: the variance of mu in one second at each energy (n,). `even`: the part
-    of the budget that is spread over all energies, so that another shape would be seen.
+    `shift`: where the edge is by now; `noise`: the variance of mu in one second at each energy (n,). `even`: no
+    energy gets less than this part of its even share, so that another shape would be seen, and none more than `MOST`
+    times it. `bounds`: the shortest and the longest exposure that is allowed; where they do not let the budget be kept
+    or spent, the exposures are all the shortest or the longest.
     """
     moved = energy - shift
     shapes = [-reference.at(moved, 1), reference.at(moved), np.ones_like(energy), energy - energy.mean()]
     told = np.stack([shape / max(float(np.abs(shape).max()), 1e-300) for shape in shapes], 1)
     told = told / np.sqrt(noise)[:, None] * np.sqrt(noise.mean())
-    part = np.full(len(energy), 1.0 / len(energy))
+    share = budget_s / len(energy)
+    low, high = max(bounds[0], even * share), min(bounds[1], MOST * share)
+    spent = np.full(len(energy), min(max(share, low), high))
     for _ in range(ROUNDS):
-        known = (told * part[:, None]).T @ told + 1e-12 * np.eye(FREE)
-        gain = np.abs(told @ np.linalg.inv(known)[:, 0])
-        part = part * gain
-        part = part / part.sum()
-    return budget_s * (even / len(energy) + (1.0 - even) * part)
+        known = (told * spent[:, None]).T @ told + 1e-12 * np.eye(FREE)
+        spent = _inside(spent * np.abs(told @ np.linalg.inv(known)[:, 0]), budget_s, low, high)
+    return spent
+
+
+def _inside(wanted: np.ndarray, budget_s: float, low: float, high: float) -> np.ndarray:
+    """In the proportions that are wanted, between bounds, together the budget as far as the bounds allow it."""
+    few, many = 0.0, budget_s / max(float(wanted.sum()), 1e-300)
+    while np.clip(many * wanted, low, high).sum() < budget_s and many * wanted.min() < high:
+        many *= 2.0
+    for _ in range(40):
+        middle = (few + many) / 2.0
+        less = np.clip(middle * wanted, low, high).sum() <= budget_s
+        few, many = (middle, many) if less else (few, middle)
+    return np.clip(few * wanted, low, high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

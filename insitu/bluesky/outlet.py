@@ -26,8 +26,9 @@ from insitu.bluesky.wire import Buffer, Packing
 from insitu.readers.document_frames import MISSED
 
 log = logging.getLogger(__name__)
-REST_S = 0.015
-"""After what there was has been written: those that come meanwhile go together."""
+CALM_S, BUSY_S = 0.002, 0.015
+"""The rest after what there was has been written: those that come meanwhile go together. The long one while documents
+come faster than that."""
 TELL_S = 10.0
 SMALL = 400
 """Bytes of a document without its data, about."""
@@ -112,19 +113,23 @@ class Outlet:
             self._missed[""] += 1
 
     def _work(self) -> None:
-        while True:
-            item = self._queue.get()
+        last = 0.0
+        while (item := self._queue.get()) is not None:
+            found = 0
             while item is not None:
                 if not self._deliver(item):
                     return
+                found += 1
                 try:
                     item = self._queue.get_nowait()
                 except Empty:
                     break
             if item is None:
-                self._deliver(("", {}, 0))
-                return
-            time.sleep(REST_S)
+                break
+            now = time.monotonic()
+            time.sleep(BUSY_S if found > 1 or now - last < BUSY_S else CALM_S)
+            last = now
+        self._deliver(("", {}, 0))
 
     def _deliver(self, item: tuple[str, Document, int]) -> bool:
         """Write one, to the next process where this one goes. False where there will be none."""
@@ -146,9 +151,10 @@ class Outlet:
                     if self._sock is sock:
                         self._sock = None
                 continue
-            with self._lock:
-                self._out += size
-            self._written(name, document)
+            self._out += size  # by this thread only
+            self.sent += 1
+            if name in HEADS or name == "stop":
+                self._remember(name, document)
             return True
 
     def _where(self) -> tuple[socket.socket | None, bool]:
@@ -170,8 +176,7 @@ class Outlet:
             log.error("a document (%s) cannot be handed to the run: %s: %s", name, type(e).__name__, e)
             return self._pack("document", [MISSED, {"frames": {str(document.get("descriptor", "")): 1}}])
 
-    def _written(self, name: str, document: Document) -> None:
-        self.sent += 1
+    def _remember(self, name: str, document: Document) -> None:
         try:
             self.heads.see(name, document)
         except (KeyError, TypeError, AttributeError):  # no plan can begin with it; the run says what is wrong with it

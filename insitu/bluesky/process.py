@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from insitu.bluesky.channel import Calls, Channel, read, shut
+from insitu.bluesky.channel import Calls, Channel, Incoming, shut
 from insitu.bluesky.handing import Passing, error_of
 from insitu.errors import InsituError
 
@@ -44,6 +44,7 @@ class Process:
             other.close()
         self.channel = Channel(self._control, "insitu-orders")
         self.calls = Calls(self.channel.send)
+        self._incoming = Incoming(self._control)
         self._path = path
 
     @property
@@ -65,7 +66,7 @@ class Process:
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What it says, until it says nothing any more."""
-        while (message := read(self._control)) is not None:
+        while (message := self._incoming.read()) is not None:
             yield message
 
     def end(self, timeout_s: float = 10.0) -> str:
@@ -74,6 +75,7 @@ class Process:
         self.channel.close(1.0)
         for sock in (self.documents, self._control):
             shut(sock)
+        self._incoming.close()
         late = False
         try:
             code = self._child.wait(timeout_s)

@@ -58,7 +58,7 @@ def shift_scan(
     Every spectrum goes over `energies` (of the motor `energy`); `exposure` is the signal that sets how long a point
     counts, in s. `mu`: the absorption at a point, with its uncertainty, a feature's key or a function of the readings;
     `reference`: energies and mu of a spectrum of the same sample. The shift against it is looked for within `reach` of
-    the last one. A part `even` of the budget goes to all energies alike. The first spectrum is exposed evenly, and so
+    the last one. No energy gets less than the part `even` of its share. The first spectrum is exposed evenly, and so
     is each one after a spectrum that the moved reference does not describe (chi^2 per degree of freedom above 3), one
     without answers, and all where the session advises. Never outside `[limits]`. Result: `Outcome`, points
     (spectrum, shift), value: the last shift.
@@ -148,13 +148,5 @@ def _bounded(
         found = np.interp(places, at, smooth)
     else:
         found = np.ones(len(places))
-    wanted = allocated(places, reference, shift, found, budget_s, even)
-    if limit is None:
-        return wanted
-    for _ in range(20):
-        wanted = np.clip(wanted, limit.low, limit.high)
-        if wanted.sum() <= budget_s * (1 + 1e-9):
-            break
-        free_to_fall = wanted > limit.low
-        wanted[free_to_fall] *= max(1.0 - (wanted.sum() - budget_s) / wanted[free_to_fall].sum(), 0.0)
-    return np.clip(wanted, limit.low, limit.high)
+    bounds = (0.0, math.inf) if limit is None else (limit.low, limit.high)
+    return allocated(places, reference, shift, found, budget_s, even, bounds)

@@ -124,7 +124,7 @@ def unpack(message: bytes) -> tuple[str, Any]:
     return opened(np.frombuffer(message, np.uint8, behind, LENGTHS.size), head)
 
 
-def lengths(start: bytes) -> tuple[int, int]:
+def lengths(start: Any) -> tuple[int, int]:
     """How a message begins: bytes of its msgpack part, and of all that comes behind the lengths."""
     head, size = LENGTHS.unpack_from(start)
     return head, head + -head % ALIGN + size

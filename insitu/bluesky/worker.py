@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from insitu.bluesky.channel import Calls, Channel, read
+from insitu.bluesky.channel import Calls, Channel, Incoming
 from insitu.bluesky.handing import Passing, error_body
 from insitu.bluesky.keeping import Keeper
 
@@ -32,7 +32,7 @@ class Worker:
     """Talks to the session; `Keeper` does the work."""
 
     def __init__(self, documents: socket.socket, control: socket.socket) -> None:
-        self._documents, self._control = documents, control
+        self._documents, self._control = Incoming(documents), Incoming(control)
         self.channel = Channel(control, "insitu-told")
         self.calls = Calls(self.channel.send)
         self.keeper: Keeper | None = None
@@ -90,12 +90,12 @@ class Worker:
             return None
 
     def _next(self, kind: str) -> dict[str, Any] | None:
-        message = read(self._control)
+        message = self._control.read()
         return message[1] if message is not None and message[0] == kind else None
 
     def _read_documents(self) -> None:
         keeper = self._kept()
-        while (message := read(self._documents)) is not None:
+        while (message := self._documents.read()) is not None:
             kind, value = message
             if kind == "close":
                 keeper.close()
@@ -105,7 +105,7 @@ class Worker:
 
     def _read_orders(self) -> None:
         keeper = self._kept()
-        while (message := read(self._control)) is not None:
+        while (message := self._control.read()) is not None:
             kind, value = message
             if kind == "answer":
                 self.calls.answered(value)

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from insitu import catalog
-from insitu.config.document import At
+from insitu.config.document import At, Problems
 from insitu.errors import NotFoundError
 from insitu.units import did_you_mean
 
 if TYPE_CHECKING:
+    from insitu.config.stages import Plan
     from insitu.models.bundle import Bundle
     from insitu.models.registry import Choice
     from insitu.pipeline import Pipeline
@@ -32,19 +33,20 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 Choose = Callable[[str], "Choice"]
 
 
-def resolve(data: Mapping[str, Any], at: At, *, starts: bool) -> dict[str, Choice]:
+def resolve(data: Mapping[str, Any], at: At, problems: Problems, *, starts: bool) -> dict[str, Choice]:
     """Put the folder in the place of each name of a bundle. Gives what was taken from the registry, by name: one choice
     for all entries of a recipe. `starts`: a run begins, so that the registry may draw a canary."""
     chosen: dict[str, Choice] = {}
     for place, row in _rows(data, at):
         text = row[KEY]
-        if text.startswith(REGISTRY):
-            name = text.removeprefix(REGISTRY)
-            if name not in chosen:
-                chosen[name] = _choose(name, place, starts=starts)
-            row[KEY] = str(_folder(chosen[name].acting))
-        elif _NAME.fullmatch(text):
-            row[KEY] = str(_named(text, place))
+        with problems.gather():
+            if text.startswith(REGISTRY):
+                name = text.removeprefix(REGISTRY)
+                if name not in chosen:
+                    chosen[name] = _choose(name, place, starts=starts)
+                row[KEY] = str(_folder(chosen[name].acting))
+            elif _NAME.fullmatch(text):
+                row[KEY] = str(_named(text, place))
     for choice in chosen.values():
         _let_look_on(data, choice)
     return chosen
@@ -108,6 +110,12 @@ def _named(name: str, place: At) -> Path:
         expected=f"one of {', '.join(known)}, a folder, or registry:NAME" if known else "a folder, or registry:NAME",
         remedy=did_you_mean(name, known),
     )
+
+
+def told(plan: Plan, chosen: Mapping[str, Choice]) -> dict[str, Any]:
+    """What a `Setup` says of its bundles, by field."""
+    found = recorded(plan(), chosen) if plan.uses(KEY) else {}
+    return {"bundles": found, "chosen": chosen, "remarks": tuple(remarks(found, chosen))}
 
 
 def recorded(pipeline: Pipeline, chosen: Mapping[str, Choice]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from insitu import catalog
 from insitu.config import bundles, checks, leaving, tables
@@ -44,9 +44,6 @@ from insitu.sinks.pseudonyms import read_key
 from insitu.types import Detector, Feature
 from insitu.units import did_you_mean
 
-if TYPE_CHECKING:
-    from insitu.models.registry import Choice
-
 STORED = ("recipe.toml", "detectors.toml")
 Detectors = Mapping[str, Mapping[str, Any]]
 
@@ -69,13 +66,11 @@ def load(
     """
     document, name = _document(recipe)
     given = dict(detectors or {})
-    why: Purpose = purpose
     if name == "recipe" and document.folder is not None and (document.folder / STORED[1]).is_file():
-        given = {**stored_detectors(document.folder), **given}
-        why = "replay"
+        given, purpose = {**stored_detectors(document.folder), **given}, "replay"
     for_recipe, for_detectors = split(sets)
     document = apply(document, for_recipe)
-    return _Loading(document, name, Problems(), why).setup(given, search, inputs, for_detectors)
+    return _Loading(document, name, Problems(), purpose).setup(given, search, inputs, for_detectors)
 
 
 def load_stored(folder: Path) -> Setup:
@@ -117,7 +112,7 @@ class _Loading:
     def setup(self, given: Detectors, search: Find, inputs: Inputs, sets: Sequence[Override]) -> Setup:
         """Read everything, check it across, and build the setup."""
         check_format(self.data, self.at)
-        chosen = self._bundles()
+        chosen = bundles.resolve(self.data, self.at, self.problems, starts=self.purpose == "run")
         top = self._top()
         origins = find_origins(top.get("detectors", []), self.at / "detectors", given, search, self.near, self.problems)
         sources = self._sources(override(origins, sets, self.problems), inputs)
@@ -155,7 +150,6 @@ class _Loading:
             checks.signals(entries["rules"], detectors, self.problems)
             checks.credit(made["budget"], detectors, self.at / "budget" / "in_flight", self.problems)
         self.problems.stop()
-        recorded = bundles.recorded(plan(), chosen) if plan.uses(bundles.KEY) else {}
         self._resolve(top, [o.name for o in origins], entries)
         return Setup(
             title=top.get("title", ""),
@@ -176,16 +170,8 @@ class _Loading:
             models=tuple(dict.fromkeys(e.name for e in entries["models"])),
             pseudonym_key=key,
             simulated=any(s.simulated for s in sources),
-            bundles=recorded,
-            chosen=chosen,
-            remarks=tuple(bundles.remarks(recorded, chosen)),
+            **bundles.told(plan, chosen),
         )
-
-    def _bundles(self) -> Mapping[str, Choice]:
-        """The folders of bundles in the place of their names; what the registry gave."""
-        with self.problems.gather():
-            return bundles.resolve(self.data, self.at, starts=self.purpose == "run")
-        return {}
 
     def _top(self) -> dict[str, Any]:
         """The recipe's own keys; those that could be read, also where others could not."""

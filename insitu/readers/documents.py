@@ -21,6 +21,7 @@ import orjson
 from insitu import units
 from insitu.errors import ConfigError, FormatError, SourceError, UnitError
 from insitu.readers.assemble import layout_of
+from insitu.readers.device import FRAME
 from insitu.readers.document_assets import Asset, NotYetError, open_asset
 from insitu.readers.document_frames import Document, External, Frames, Item
 from insitu.readers.static_axes import StaticAxes
@@ -89,6 +90,8 @@ class Documents:
 
     def feed(self, name: str, document: Document) -> None:
         """Take a document of a running session. Only enqueues; never waits, never raises."""
+        if name == FRAME:
+            return  # of a device of ours, large, and nothing for this reader
         try:
             self._queue.put_nowait((name, copy.copy(document)))
         except Exception:  # noqa: BLE001 - whatever it is: the scan is not to notice

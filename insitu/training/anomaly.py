@@ -10,7 +10,7 @@ script's functions fit the same few numbers on stored runs of it.
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     counts = QUICK if chosen.quick else SERIES
     counts = tuple(kind.more * c for c in counts)
     edges = np.cumsum([0, *counts]) + 1000 * chosen.seed
-    seeds = [list(range(a, b)) for a, b in zip(edges, edges[1:], strict=False)]
+    seeds = [list(range(a, b)) for a, b in pairwise(edges)]
     learn = good(kind, seeds[0], kind.frames)
     clusters = [cluster(x) for x in learn]
     calm = np.concatenate([distances(clusters, x) for x in good(kind, seeds[1], kind.frames)])
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         script="insitu.training.anomaly",
         task="anomaly",
         modality=kind.modality,
-        description=f"How unlike good frames: {kind.about}. SIMULATED: good on simulated data; fit it to your instrument.",
+        description=f"How unlike good frames: {kind.about}. SIMULATED: good on simulated data; fit it to yours.",
         labels=(),
         model=distance_model(clusters),
         preparation=("features", {"keys": list(kind.keys)}),

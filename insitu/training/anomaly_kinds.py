@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,14 +102,22 @@ def core_features() -> Sequence[Extractor]:
 def grains(random: np.random.Generator, seed: int, frames: int, faults: Sequence[str]) -> Series:
     from insitu.readers.simulated_grains import Grains
 
-    return Grains(seed=seed, frames=frames, size=192, grains=60, contrast=random.uniform(0.08, 0.12), faults=tuple(faults))
+    return Grains(
+        seed=seed, frames=frames, size=192, grains=60, contrast=random.uniform(0.08, 0.12), faults=tuple(faults)
+    )
 
 
 def precipitates(random: np.random.Generator, seed: int, frames: int, faults: Sequence[str]) -> Series:
     from insitu.readers.simulated_precipitates import Precipitates
 
     return Precipitates(
-        seed=seed, frames=frames, size=192, particles=25, grown=10, contrast=random.uniform(0.3, 0.4), faults=tuple(faults)
+        seed=seed,
+        frames=frames,
+        size=192,
+        particles=25,
+        grown=10,
+        contrast=random.uniform(0.3, 0.4),
+        faults=tuple(faults),
     )
 
 
@@ -132,6 +140,10 @@ def _of(prefixes: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
 
 
 CAMERA: dict[str, int] = {"blur": 1, "shift": 1, "exposure": 1, "dust": 1}
+NOISE_KEYS = ("rms", "kurtosis", "noise", "hum", "envelope_peak", "peak_field", "fwhm", "pulse_rate", "psd_slope")
+NOISE_FAULTS = ("amplifier_off", "clipped", "hum", "loose_probe", "magnet_off")
+CORE_KEYS = ("mu_real", "mu_imag", "b_peak", "h_peak", "frequency", "thd_b", "thd_h", "noise_b", "noise_h")
+CORE_FAULTS = ("no_drive", "open", "clipped", "late", "hum", "unlocked", "cracked", "noisy")
 KINDS: dict[str, Kind] = {
     "line": Kind(
         "line", "level, scatter and gaps of temperature, pressure, flow, power and vibration of a production line",
@@ -140,20 +152,19 @@ KINDS: dict[str, Kind] = {
     ),
     "barkhausen": Kind(
         "magnetic", "level, shape, pulses and spectrum of Barkhausen noise",
-        (Simulator("Barkhausen noise", noise, {"amplifier_off": 1, "clipped": 1, "hum": 1, "loose_probe": 1, "magnet_off": 1}),),
+        (Simulator("Barkhausen noise", noise, dict.fromkeys(NOISE_FAULTS, 1)),),
         noise_features,
-        _of(("mbn",), ("rms", "kurtosis", "noise", "hum", "envelope_peak", "peak_field", "fwhm", "pulse_rate", "psd_slope")),
+        _of(("mbn",), NOISE_KEYS),
         10, 10,
     ),
     "loops": Kind(
         "magnetic", "the centre, drift and noise of hysteresis loops, of whatever material",
-        (Simulator("loops", loops, {"clipped": 1, "drift": 1, "spike": 1, "not_closed": 1, "small_field": 1}),),
+        (Simulator("loops", loops, {"clipped": 1, "drift": 1, "spike": 1, "not_closed": 1, "small_field=0.01": 1}),),
         loop_features, ("squareness", "field_offset", "drift", "quality"), 4, 10,
     ),
     "core": Kind(
         "magnetic", "permeability, amplitudes, distortion and noise of a driven core",
-        (Simulator("core", core, {f: 1 for f in ("no_drive", "open", "clipped", "late", "hum", "unlocked", "cracked", "noisy")}),),
-        core_features, ("mu_real", "mu_imag", "b_peak", "h_peak", "frequency", "thd_b", "thd_h", "noise_b", "noise_h"), 100,
+        (Simulator("core", core, dict.fromkeys(CORE_FAULTS, 1)),), core_features, CORE_KEYS, 100,
     ),
     "video": Kind(
         "video", "sharpness, exposure, noise, movement and change of a microscope's video",
@@ -168,8 +179,3 @@ KINDS: dict[str, Kind] = {
         60, 1, 12,
     ),
 }  # fmt: skip
-
-
-def settings(kind: Kind) -> dict[str, Any]:
-    """What tells one body of simulated frames from another."""
-    return {"simulators": [of.name for of in kind.simulators], "keys": kind.keys, "frames": kind.frames}

@@ -87,7 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     metrics = [
         wilson(int(np.sum(said == of.state)), len(said)).metric("windows_right", data="simulated", split=split),
         bootstrap(lambda r: balanced_accuracy(of.state[r], said[r]), of.sample.tolist()).metric(
-            "balanced_accuracy", data="simulated", split=split, note="no measured noise is at hand: good on simulated data"
+            "balanced_accuracy",
+            data="simulated",
+            split=split,
+            note="no measured noise is at hand: good on simulated data",
         ),
     ]
     for metric in metrics:
@@ -100,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         task="classification",
         modality="magnetic",
         description=(
-            "Annealed, under tension or hardened, in the terms of the simulator of Barkhausen noise. SIMULATED ONLY: no "
-            "measured noise took part, and nothing is promised for any."
+            "Annealed, under tension or hardened, in the terms of the simulator of Barkhausen noise. SIMULATED ONLY: "
+            "no measured noise took part, and nothing is promised for any."
         ),
         labels=head.classes,
         model=head.model(),
@@ -109,12 +112,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         golden=of.x[:8].astype(np.float32),
         output_names=("logits",),
         trained_on=[
-            data("simulated Barkhausen noise", settings_digest({"code": files_digest([Path(__file__)])}), "simulated", len(of.x))
+            data(
+                "simulated Barkhausen noise",
+                settings_digest({"code": files_digest([Path(__file__)])}),
+                "simulated",
+                len(of.x),
+            )
         ],
         split=split,
         metrics=metrics,
         ranges=ranges_of(of.x, share=0.15, room=0.1),
-        decision=Judgement(temperature=round(temperature(logits, np.searchsorted(classes, of.state)), 4), abstain_below=0.6),
+        decision=Judgement(
+            temperature=round(temperature(logits, np.searchsorted(classes, of.state)), 4), abstain_below=0.6
+        ),
     )
 
 

@@ -134,8 +134,10 @@ class Net:
 
 def torch_of(purpose: str = "training") -> Any:
     """The module torch with one thread, or the error that names the extra."""
+    import importlib
+
     try:
-        import torch  # pyright: ignore[reportMissingImports]
+        torch = importlib.import_module("torch")  # by name: it is installed only where networks are trained
     except ImportError as e:
         raise MissingExtraError("torch", "train", purpose=purpose) from e
     torch.set_num_threads(1)

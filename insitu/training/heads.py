@@ -90,13 +90,16 @@ def committee(hidden: int = 16, members: int = 3, decay: float = 1.0, rounds: in
     return learn
 
 
-def held_out(learn: Learner, x: np.ndarray, y: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def held_out(
+    learn: Learner, x: np.ndarray, y: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
     """Logits `(n, c)` of every row by a head that has not seen its group; `pairs` of training and test rows."""
     classes = [str(c) for c in np.unique(y)]
     out = np.full((len(x), len(classes)), -1e3)
     for train, test in pairs:
         head = learn(x[train], y[train])
-        out[np.ix_(test, [classes.index(c) for c in head.classes])] = head.logits(x[test])
+        columns = np.array([classes.index(c) for c in head.classes])
+        out[test[:, None], columns[None]] = head.logits(x[test])
     return out
 
 

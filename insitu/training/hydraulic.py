@@ -4,7 +4,8 @@
 
 Data: `line/hydraulic_dev.npz` of the measurements (real; one rig). Whole blocks of 50 cycles are left out, never single
 ones. Whether the sensors tell a component's state at all is tested: where the 95 % interval of the balanced accuracy,
-over blocks, reaches below `LEAST` (or below chance), the bundle says that it is not observable, and every verdict of it is unknown.
+over blocks, reaches below `LEAST` (or below chance), the bundle says that it is not observable,
+and every verdict of it is unknown.
 """
 
 import csv
@@ -69,8 +70,8 @@ def cycles(folder: Path, of: Component) -> Cycles:
     found = rows(measurements(reader(), [Channels(channels=CHANNELS)]), {"keys": of.keys})
     with (folder / "hydraulic_dev_profile.csv").open(encoding="utf-8") as file:
         profile = list(csv.DictReader(file))
-    state = np.array([of.labels[int(line[of.column])] for line in profile])[found.index]
-    return Cycles(found.x, state, np.array([int(line["cycle"]) // BLOCK for line in profile])[found.index])
+    state = np.array([of.labels[int(line[of.column])] for line in profile])[found.of]
+    return Cycles(found.x, state, np.array([int(line["cycle"]) // BLOCK for line in profile])[found.of])
 
 
 def observable(truth: np.ndarray, said: np.ndarray, block: np.ndarray) -> tuple[bool, Figure]:

@@ -16,14 +16,16 @@ FIELDS = tuple(f.name for f in fields(Arrival))
 
 
 class Rows(NamedTuple):
-    """Features `x` float64 `(n, k)`, and which measurements they are of (a measurement without one of them is not
+    """Features `x` float64 `(n, k)`, and `of` which measurements they are of (a measurement without one of them is not
     there)."""
 
     x: np.ndarray
-    index: np.ndarray
+    of: np.ndarray
 
 
-def measurements(arrivals: Iterable[Arrival | Invalid | None], extractors: Sequence[Extractor]) -> Iterator[Measurement]:
+def measurements(
+    arrivals: Iterable[Arrival | Invalid | None], extractors: Sequence[Extractor]
+) -> Iterator[Measurement]:
     """One for each arrival, as the pipeline measures it; extractors may look at frames before."""
     kept: list[Frame] = []
     most = max((int(getattr(e, "before", 0)) for e in extractors), default=0)

@@ -21,9 +21,7 @@ from insitu.types import ArrayFeature
 LABELS = ("background", "oxide", "crack")
 TILE, OVERLAP, CROP, COUNT, STEPS = 256, 64, 224, 2, 500
 PARAMS = {"normalise": "robust", "percentiles": [2.0, 98.0], "shrink": 2, "overlap": OVERLAP}
-HOW = Nuisance(
-    magnify=(0.7, 1.4), turn=0.25, upright=True, blur=1.2, gamma=0.3, shading=0.12, noise=0.06
-)
+HOW = Nuisance(magnify=(0.7, 1.4), turn=0.25, upright=True, blur=1.2, gamma=0.3, shading=0.12, noise=0.06)
 WEIGHTS = (1.0, 1.0, 4.0)
 
 

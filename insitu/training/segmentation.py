@@ -57,7 +57,9 @@ def micrographs(folder: Path, params: Mapping[str, Any]) -> Micrographs:
         images.append(made.input[0])
         masks.append(mask)
         small.append(np.ascontiguousarray(fewer(mask, step)))
-    return Micrographs(*map(tuple, (names, raw, images, masks, small)), "sha256:" + digest.hexdigest())
+    return Micrographs(
+        tuple(names), tuple(raw), tuple(images), tuple(masks), tuple(small), "sha256:" + digest.hexdigest()
+    )
 
 
 def framed(image: np.ndarray) -> Frame:
@@ -82,7 +84,7 @@ def judged(model: bytes, image: np.ndarray, *, tile: int, overlap: int) -> np.nd
 
 
 class Held(NamedTuple):
-    """A picture that was left out: its logits at the size of the prepared picture, and the labels at that of the mask."""
+    """A picture that was left out: its logits at the size of the prepared one, and the labels at that of the mask."""
 
     name: str
     logits: np.ndarray
@@ -90,7 +92,12 @@ class Held(NamedTuple):
 
 
 def left_out(
-    of: Micrographs, train: Callable[[Pictures, str], bytes], *, tile: int, overlap: int, which: Sequence[int] | None = None
+    of: Micrographs,
+    train: Callable[[Pictures, str], bytes],
+    *,
+    tile: int,
+    overlap: int,
+    which: Sequence[int] | None = None,
 ) -> list[Held]:
     """Every picture judged by a network that `train` made of the others."""
     found = []
@@ -147,13 +154,16 @@ def overlap_of(labels: np.ndarray, mask: np.ndarray, which: int) -> float:
 def overlaps(of: Micrographs, held: Sequence[Held], which: int) -> Figure:
     """Mean overlap of class `which` over the pictures left out, with an interval over pictures."""
     masks = dict(zip(of.names, of.masks, strict=True))
-    values = np.array([overlap_of(h.labels, masks[h.name][: h.labels.shape[0], : h.labels.shape[1]], which) for h in held])
+    values = np.array(
+        [overlap_of(h.labels, masks[h.name][: h.labels.shape[0], : h.labels.shape[1]], which) for h in held]
+    )
     return bootstrap(lambda rows: float(values[rows].mean()), range(len(values)))
 
 
 def shipped(
-    chosen: Options, of: Micrographs, held: Sequence[Held], model: bytes, *, name: str, script: str, labels: Sequence[str],
-    params: Mapping[str, Any], description: str, notes: Mapping[str, str] | None = None, tile: int,
+    chosen: Options, of: Micrographs, held: Sequence[Held], model: bytes, *, name: str, script: str,
+    labels: Sequence[str], params: Mapping[str, Any], description: str, tile: int,
+    notes: Mapping[str, str] | None = None,
 ) -> None:  # fmt: skip
     """The figures of the pictures left out, and the bundle of the network that learnt from all of them."""
     split = "by picture: each left out once"
@@ -167,7 +177,9 @@ def shipped(
     for metric in metrics:
         print(metric)
     logits = np.concatenate([h.logits.reshape(len(labels), -1)[:, ::97] for h in held], axis=1).T
-    truth = np.concatenate([small.reshape(-1)[::97] for n, small in zip(of.names, of.small, strict=True) if n in {h.name for h in held}])
+    truth = np.concatenate(
+        [small.reshape(-1)[::97] for n, small in zip(of.names, of.small, strict=True) if n in {h.name for h in held}]
+    )
     low, high = (float(np.percentile(np.concatenate([x.ravel() for x in of.images]), q)) for q in (0.01, 99.99))
     publish(
         chosen, name=name, script=script, task="segmentation", modality="video", description=description, labels=labels,

@@ -9,6 +9,7 @@ The steps keep golden outputs of whole tiles small; they change no label that wa
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,17 @@ def parts(torch: Any, classes: int, widths: Sequence[int] = WIDTHS) -> Any:
     nn = torch.nn
 
     def block(*channels: int) -> Any:
-        pairs = zip(channels, channels[1:], strict=False)
+        pairs = pairwise(channels)
         layers = [(nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU()) for i, o in pairs]
         return nn.Sequential(*(layer for three in layers for layer in three))
 
-    stem = nn.Sequential(nn.Conv2d(1, widths[0], 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+    stem = nn.Sequential(
+        nn.Conv2d(1, widths[0], 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+    )
     found = {"stem": stem, "head": nn.Conv2d(widths[0], classes, 1)}
     for k, w in enumerate(widths):
         found[f"down{k}"] = block(widths[max(k - 1, 0)], w, w)
-    for k, (w, below) in enumerate(zip(widths, widths[1:], strict=False)):
+    for k, (w, below) in enumerate(pairwise(widths)):
         found[f"up{k}"] = block(w + below, w, w)
     return nn.ModuleDict(found)
 

@@ -88,9 +88,9 @@ def test_a_shift_is_followed_and_another_shape_is_exposed_evenly(iron):
     exposures = np.array([s for _, s in taken]).reshape(4, len(places))
     assert np.allclose(exposures.sum(1), 5.5)
     assert all(np.ptp(exposures[k]) < 1e-9 for k in (0, 3))  # the first, and after another shape
-    assert exposures[1].min() == pytest.approx(0.02, rel=0.01)  # a fifth of the budget is even
+    assert exposures[1].min() == pytest.approx(0.02, rel=0.01)  # a fifth of the even share at least
     assert exposures[1].max() > 0.3
-    assert 7108 < places[np.argmax(exposures[1])] < 7150
+    assert found[1].sigma < 0.85 * found[0].sigma  # of the same exposure
     told = [d["data"]["outcome_why"] for name, d in documents if name == "event" and "outcome_why" in d["data"]]
     assert "no shifted reference" in told[3]
 

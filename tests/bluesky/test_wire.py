@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from insitu.bluesky.channel import Calls, Channel, read, write
+from insitu.bluesky.channel import Calls, Channel, Incoming, write
 from insitu.bluesky.handing import error_body, error_of, summary_body, summary_of
 from insitu.bluesky.heads import KEPT, Heads
 from insitu.bluesky.records import packed, unpacked
@@ -75,20 +75,23 @@ def test_what_is_unknown_goes_as_its_text_or_is_refused():
 
 def test_a_large_message_goes_through_a_socket_in_parts_and_an_end_in_the_middle_is_one():
     here, there = socket.socketpair()
+    incoming = Incoming(there)
     value = {"many": [np.full(7, k % 256, "u1") for k in range(1500)], "large": np.arange(3_000_000)}
     thread = threading.Thread(target=lambda: (write(here, pack("x", value)), here.sendall(b"half"), here.close()))
     thread.start()
-    message = read(there)
+    message = incoming.read()
     assert message is not None
     assert all(np.array_equal(a, b) for a, b in zip(message[1]["many"], value["many"], strict=True))
     assert np.array_equal(message[1]["large"], value["large"])
-    assert read(there) is None
+    assert incoming.read() is None
     thread.join()
+    incoming.close()
     there.close()
 
 
 def test_a_channel_keeps_what_is_needed_and_counts_what_has_no_room():
     here, there = socket.socketpair()
+    incoming = Incoming(there)
     channel = Channel(here, "test", waiting=100_000)
     frame = np.zeros(60_000, "u1")
     sent = [channel.send("shown", frame, needed=False) for _ in range(200)]
@@ -97,7 +100,7 @@ def test_a_channel_keeps_what_is_needed_and_counts_what_has_no_room():
     assert channel.lost == sent.count(False) > 0
     found = []
     while not found or found[-1] != "ended":
-        message = read(there)
+        message = incoming.read()
         assert message is not None
         found.append(message[0])
     assert found.count("shown") == sent.count(True)
@@ -108,6 +111,7 @@ def test_a_channel_keeps_what_is_needed_and_counts_what_has_no_room():
         calls.ask("hold", {}, 1.0)
     with pytest.raises(TimeoutError):
         Calls(lambda kind, value: True).ask("hold", {}, 0.01)
+    incoming.close()
     there.close()
     here.close()
 

@@ -8,6 +8,7 @@ import pytest
 from insitu.config import load
 from insitu.errors import ConfigError
 from insitu.readers.device import FRAME, Device
+from insitu.readers.documents import Documents
 from insitu.testing import ReaderContract, items
 from insitu.types import Arrival, Detector, Invalid
 
@@ -68,6 +69,12 @@ def test_a_full_queue_never_holds_anybody_up_and_what_waits_goes_to_the_next_rea
     first = next(taken)
     assert isinstance(first, Arrival)
     assert [document["number"] for _, document in reader.left()] == [0, 1], "the one in hand was not taken yet"
+
+
+def test_a_reader_of_documents_in_the_same_session_leaves_them_alone():
+    reader = Documents(data="camera")
+    reader.feed(FRAME, frame(0))
+    assert (reader.waiting(), reader.dropped) == (0, 0)
 
 
 def test_the_detector_file_declares_axes_and_a_wrong_queue_is_refused():

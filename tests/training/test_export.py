@@ -1,7 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 
-from insitu.training.export import Net, from_torch
+from insitu.errors import MissingExtraError
+from insitu.training.export import Net, from_torch, torch_of
 from insitu.training.latency import latency, outputs
 
 pytest.importorskip("onnx")
@@ -56,3 +59,9 @@ def test_latency_is_told_with_the_processor() -> None:
     found = latency(net.model({"output": net.relu(net.input)}), np.zeros(4, np.float32), repeats=5)
     assert 0.0 < found["p50_ms"] <= found["p99_ms"]
     assert set(found) == {"p50_ms", "p99_ms", "cpu", "flags"}
+
+
+def test_without_torch_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"insitu\[train\]"):
+        torch_of()

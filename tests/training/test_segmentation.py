@@ -1,4 +1,4 @@
-"""Segmentation: crops and masks go together, the exported U-Net is the trained one, and the shipped one finds precipitates."""
+"""Segmentation: crops and masks go together, the exported U-Net is the trained one, the shipped one finds things."""
 
 from pathlib import Path
 
