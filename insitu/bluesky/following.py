@@ -6,10 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
+from insitu.bluesky.described import Described, Recipe, described
 from insitu.bluesky.handing import Passing, error_body, summary_of
 from insitu.bluesky.outlet import Outlet
 from insitu.bluesky.process import Process
@@ -18,7 +17,7 @@ from insitu.bluesky.running import Run
 from insitu.bluesky.wire import pack
 from insitu.errors import ActionRefusedError, ConfigError, InsituError, UsageError
 from insitu.run.summary import Summary
-from insitu.types import Limit, Output, Record
+from insitu.types import Record
 
 log = logging.getLogger(__name__)
 MOST_FAILURES = 3
@@ -26,28 +25,6 @@ MOST_FAILURES = 3
 CONFIRMED = {"hold": 5.0, "resume": 5.0, "watch": 1.0}
 """Orders that are done when the call comes back: for how many seconds it waits at most."""
 ACTIONS = ("pause", "resume", "finish", "halt")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a process is told to run."""
-
-    recipe: str | Path | Mapping[str, Any]
-    sets: tuple[str, ...]
-    detectors: Mapping[str, Any] | None
-    data_root: Path
-    mode: str
-    operator: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """What the session needs to know of a recipe. `outputs`: {source: {feature: Output}}."""
-
-    title: str
-    models: tuple[str, ...]
-    outputs: Mapping[str, Mapping[str, Output]]
-    limits: Mapping[str, Limit]
 
 
 class Hears(Protocol):
@@ -107,7 +84,7 @@ class Following:
         except UsageError as e:
             raise ConfigError(e.what, where="recipe", expected=e.expected) from e
         try:
-            return _described(self._process.request("load", found))
+            return described(self._process.request("load", found))
         except ConfigError as e:
             if '"__main__"' not in e.what:
                 raise
@@ -285,18 +262,3 @@ class Following:
                 return True
         self._session.failed(f"insitu records no more: {why}")
         return False
-
-
-def _described(found: Mapping[str, Any]) -> Described:
-    return Described(
-        title=found["title"],
-        models=tuple(found["models"]),
-        outputs={
-            source: {key: Output(unit=u, rtol=r, atol=a, array=array) for key, (u, r, a, array) in promised.items()}
-            for source, promised in found["outputs"].items()
-        },
-        limits={
-            name: Limit(unit=unit, low=low, high=high, step=step, rate_hz=rate)
-            for name, (unit, low, high, step, rate) in found["limits"].items()
-        },
-    )

@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from insitu.bluesky.described import Recipe
 from insitu.bluesky.devices import Teller, device
-from insitu.bluesky.following import Following, Recipe
+from insitu.bluesky.following import Following
 from insitu.bluesky.outlet import Outlet
 from insitu.bluesky.running import Run
 from insitu.bluesky.stall import Stall
