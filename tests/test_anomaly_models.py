@@ -57,7 +57,7 @@ def test_planted_faults_are_found(name: str) -> None:
         for fault, lasts in of.faults.items():
             frames = first + min(lasts, 5)
             what, _, strength = fault.partition("=")
-            strength = "300" if (name, what) == ("line", "drift") else strength
+            strength = "100" if (name, what) == ("line", "drift") else strength
             text = f"{what}@{first}-{frames - 1}" + (f"={strength}" if strength else "")
             said = labels(network, list(measured(kind, of, 70_003, frames, [text]))[first:])
             assert set(said) & {"anomaly", "unknown"}, (of.name, fault)

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,20 @@ from insitu.errors import (
 ERROR_KEYS = {"kind", "what", "where", "expected", "remedy"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def words() -> list[str]:
+    """Every command, those of families with both words."""
+    found = []
+    for command, place in COMMANDS.items():
+        module, function = place.split(":")
+        made = getattr(import_module(module), function)
+        family = made().registered_commands if function == "application" else []
+        found += [f"{command} {one.name}" for one in family] or [command]
+    return found
+
+
+@pytest.mark.parametrize("command", words())
 def test_every_command_explains_itself_and_speaks_json(insitu, command):
-    said = insitu(command, "--help")
+    said = insitu(*command.split(), "--help")
     assert said.code == 0
     assert "--json" in said.out
     assert f"insitu {command}" in said.out
