@@ -12,7 +12,8 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 UV_COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --group build --extra plot $(UPGRADE) \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --only-binary :all: \
 	--generate-hashes --no-header --no-annotate
-WORKERS ?= auto
+# many tests wait for brokers and processes, so there is one more worker than cores
+WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 # pyright comes whole in its wheel: no look for a newer one
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 

@@ -140,6 +140,7 @@ class _Mover:
         async def wait(_: int) -> None:
             import asyncio
 
+            await asyncio.sleep(LOOK_S)  # a command that came while the record was busy is obeyed meanwhile
             while self.moving:
                 await asyncio.sleep(LOOK_S)
 

@@ -64,10 +64,11 @@ def measured(engine: RunEngine, root: Path, kafka: dict[str, Any]) -> tuple[Summ
     recipe = {"kafka": {"beamline": "b01", **kafka}, "policy": POLICY, "budget": {"linger": "30 s"}}
 
     def crowd(k: int) -> None:
-        """More documents at once than the queue takes, which cost the numbers of frames."""
+        """More documents of our stream at once than the queue takes, which cost the numbers of frames."""
         if k == 2:
             for _ in range(400):
-                insitu.feed("event", {"uid": "x", "descriptor": "of no plan", "data": {}, "time": 0.0})
+                ours = heard["descriptor"][-1]["uid"]
+                insitu.feed("event", {"uid": "x", "descriptor": ours, "data": {}, "time": 0.0})
             time.sleep(0.3)
 
     with session(engine, root, recipe=recipe, reader={"queue": 40}) as insitu:
