@@ -164,6 +164,7 @@ def _written(
     body = {
         "path": str(out), "name": m.name, "version": m.version, "serial": m.serial, "digest": new.digest,
         "parent": m.parent, "signed_by": new.signed_by, "taken": outcome.taken.kind, "table": list(outcome.table),
+        "left_out": dict(outcome.left_out),
     }  # fmt: skip
     answer(body, _text(body), as_json=as_json)
     return 0
@@ -182,4 +183,5 @@ def _text(body: dict[str, Any]) -> str:
     tried = f"Tried on {first['n']} inputs ({first['from']}); right is {first['right']}."
     signed = "signed" if body["signed_by"] else "NOT SIGNED (give --sign)"
     new = f"{body['name']} {body['version']}, serial {body['serial']}, {signed}: {body['path']}"
-    return f"{table([head, *rows])}\n{tried}\n{new}"
+    left_out = "".join(f"\n{kind} was left out: {why}" for kind, why in body["left_out"].items())
+    return f"{table([head, *rows])}\n{tried}{left_out}\n{new}"

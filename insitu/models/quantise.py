@@ -10,9 +10,9 @@ B. Jacob et al., CVPR 2018, 2704.
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +55,11 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """Which form was taken, of which candidates."""
+    """Which form was taken, of which candidates; `left_out`: forms that onnxruntime does not load, and why."""
 
     taken: Candidate
     candidates: tuple[Candidate, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> tuple[dict[str, Any], ...]:
@@ -96,7 +97,8 @@ def choose(
     manifest: Manifest, forms: dict[str, bytes], trial: Trial, *, most_loss: float, least_gain: float, rounds: int = 60
 ) -> Outcome:
     """The fastest form that pays; the first one is the network as it is, which the others are held against."""
-    sessions = {kind: bundles.open_session(model) for kind, model in forms.items()}
+    sessions, left_out = _loaded(forms)
+    forms = {kind: forms[kind] for kind in sessions}
     times = side_by_side(sessions, trial.inputs[:1], rounds=rounds)
     raw = {kind: bundles.call(session, trial.inputs, manifest)[0] for kind, session in sessions.items()}
     said = {kind: decisions(manifest, r, trial.inputs) for kind, r in raw.items()}
@@ -126,7 +128,21 @@ def choose(
     taken = min(pays, key=lambda c: c.row["p50_ms"]) if pays else made[0]
     for c in made:
         c.row["taken"] = c is taken
-    return Outcome(taken, tuple(made))
+    return Outcome(taken, tuple(made), left_out)
+
+
+def _loaded(forms: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A session for every form that onnxruntime takes (the first one it must), and why it does not take the others."""
+    sessions: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    for kind, model in forms.items():
+        try:
+            sessions[kind] = bundles.open_session(model)
+        except ModelError as e:
+            if not sessions:
+                raise
+            left_out[kind] = e.what
+    return sessions, left_out
 
 
 def _why(gain: float, loss: float, most_loss: float, least_gain: float) -> str:

@@ -163,3 +163,11 @@ def test_taking_much_away_is_refused_by_the_gate(big: Bundle) -> None:
     assert outcome.taken.kind == "fp32"
     with pytest.raises(ModelError, match="a share of 2"):
         prune(big, x, q.Trial(inputs=x), share=2.0)
+
+
+def test_a_form_that_onnxruntime_does_not_load_is_left_out_and_told() -> None:
+    sessions, left_out = q._loaded({"fp32": bundles.convolutions(), "dynamic-int8": bundles.convolutions()[:-20]})
+    assert list(sessions) == ["fp32"]
+    assert "onnxruntime" in left_out["dynamic-int8"]
+    with pytest.raises(ModelError):
+        q._loaded({"fp32": b"no network"})
