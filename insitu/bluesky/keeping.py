@@ -204,6 +204,11 @@ class Keeper:
         else:
             found = summary_body(summary)
             told, stored = summary.reason if summary.ended == "failed" else "", summary.frames["stored"]
+            if self._setup.chosen:
+                from insitu.rollout.steps import canaries_of
+
+                for line in canaries_of(self._setup, live.path):
+                    log.warning("insitu: %s", line)
             if isinstance(summary.error, StorageError):
                 stored = self._failures = MOST_FAILURES
         self._failures = 0 if not told else self._failures + (not stored)

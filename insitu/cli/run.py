@@ -58,21 +58,14 @@ def run(
     body["notes"] += told.notes() + served.notes
     if summary.exit_code != 4:  # else its ledger is better left alone
         body["notes"] += unseen(summary.path)
-    if any(choice.role == "canary" for choice in setup.chosen.values()):
-        body["notes"] += canaries(summary.path)
+    if setup.chosen:
+        from pathlib import Path
+
+        from insitu.rollout.steps import canaries_of
+
+        body["notes"] += canaries_of(setup, Path(summary.path))
     answer(body, ending(body), as_json=as_json)
     return summary.exit_code
-
-
-def canaries(path: str) -> list[str]:
-    """How the canaries of a run did; one that does not pass is rolled back."""
-    from pathlib import Path
-
-    from insitu.models.registry import Registry
-    from insitu.rollout.criteria import Criteria
-    from insitu.rollout.steps import after_run
-
-    return after_run(Registry(operator="insitu run"), Path(path), Criteria())
 
 
 def unseen(path: str) -> list[str]:

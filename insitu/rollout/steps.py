@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from insitu.catalog import runs
+from insitu.config import Setup
 from insitu.errors import InsituError, ModelError
 from insitu.models.registry import Registry
 from insitu.rollout.criteria import Criteria
@@ -71,6 +72,13 @@ def promote(registry: Registry, found: Review, criteria: Criteria, *, anyway: st
         )
     told = {"asked": criteria.as_dict(), "seen": found.evidence.as_dict(), "against": list(found.against)}
     registry.promote(found.name, why=anyway or "it passes", criteria=told)
+
+
+def canaries_of(setup: Setup, folder: Path) -> list[str]:
+    """`after_run` where the registry gave a canary to the run of this setup; else nothing."""
+    if not any(choice.role == "canary" for choice in setup.chosen.values()):
+        return []
+    return after_run(Registry(operator="insitu"), folder, Criteria())
 
 
 def after_run(registry: Registry, folder: Path, criteria: Criteria) -> list[str]:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from insitu.inference.onnx_tiles import whole
+from insitu.models.bundle import open_session
 from insitu.models.manifest import Judgement, Ranges, Tolerance
 from insitu.models.preparing import preparation
-from insitu.training.latency import session
 from insitu.training.metrics import Figure, bootstrap, temperature
 from insitu.training.options import Options
 from insitu.training.pictures import Pictures
@@ -79,7 +79,7 @@ def fewer(mask: np.ndarray, step: int) -> np.ndarray:
 
 def judged(model: bytes, image: np.ndarray, *, tile: int, overlap: int) -> np.ndarray:
     """Logits `(classes, y, x)` of a prepared picture `(y, x)`."""
-    ready = session(model)
+    ready = open_session(model)
     return whole(image[None], (tile, tile), overlap, lambda x: np.asarray(ready.run(None, {"input": x[None]})[0])[0])
 
 

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from bluesky.plans import count
+from ophyd.sim import SynSignal
 
+from insitu.bluesky import Session
 from insitu.config import load
 from insitu.errors import ModelError
 from insitu.models.manifest import Ranges
@@ -103,6 +107,19 @@ def test_a_canary_that_agrees_stays(tmp_path: Path, registry: Registry) -> None:
     (told,) = after_run(registry, one_run(tmp_path / "data"), Criteria())
     assert "passed" in told
     assert registry.standing("tiny").canary is not None
+
+
+def test_a_run_of_a_session_is_looked_at_too(tmp_path: Path, registry: Registry) -> None:
+    """A canary that acted beside a RunEngine goes as it would after `insitu run`."""
+    from tests.sessions import run_engine
+
+    registry.canary("tiny", "3", share=1.0)
+    camera = SynSignal(func=lambda: np.arange(512, dtype="u4") % 97, name="camera")
+    bench = {"format": 1, "source": "det", "reader": {"use": "documents", "data": "camera"}}
+    with run_engine() as engine, Session(engine, RECIPE, data_root=tmp_path, detectors={"bench": bench}):
+        engine(count([camera], 5))
+    (note,) = (e.body for e in registry.entries() if e.kind == "note")
+    assert (note["seen"]["both"], note["against"]) == (5, [])
 
 
 def test_labels_decide_where_there_are_some(tmp_path: Path, registry: Registry) -> None:
