@@ -25,20 +25,22 @@ WAITING = 64_000_000
 """Bytes that may wait to be sent."""
 
 
-def write(sock: socket.socket, parts: list[Buffer]) -> None:
-    """All of a message; waits as long as the other side does not read. `OSError` where it has gone."""
-    size = sum(len(part) for part in parts)
-    sent = sock.sendmsg(parts[:MOST_PARTS])
-    if sent == size:
-        return
-    waiting = deque(memoryview(part) for part in parts)
-    while True:
-        while waiting and sent >= len(waiting[0]):
-            sent -= len(waiting.popleft())
-        if not waiting:
-            return
-        waiting[0] = waiting[0][sent:]
-        sent = sock.sendmsg([waiting[k] for k in range(min(len(waiting), MOST_PARTS))])
+def write(sock: socket.socket, parts: list[Buffer]) -> int:
+    """All of them, one behind the other; waits as long as the other side does not read. How many bytes were taken:
+    fewer where it has gone."""
+    waiting, at, total = [memoryview(part) for part in parts], 0, 0
+    try:
+        while at < len(waiting):
+            sent = sock.sendmsg(waiting[at : at + MOST_PARTS])
+            total += sent
+            while at < len(waiting) and sent >= len(waiting[at]):
+                sent -= len(waiting[at])
+                at += 1
+            if sent:
+                waiting[at] = waiting[at][sent:]
+    except OSError:
+        pass
+    return total
 
 
 class Incoming:
@@ -128,9 +130,7 @@ class Channel:
                     return
                 parts, size = self._waiting.popleft()
                 self._busy = True
-            try:
-                write(self._sock, parts)
-            except OSError:  # nobody listens any more: who reads notices it too
+            if write(self._sock, parts) < size:  # nobody listens any more: who reads notices it too
                 with self._changed:
                     self._closing = True
                     self._waiting.clear()

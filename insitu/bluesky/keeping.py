@@ -59,12 +59,13 @@ class Keeper:
         channel: Channel,
         calls: Calls,
         *,
+        again: Callable[[], Setup],
         data_root: Path,
         mode: str,
         operator: str,
         failures: int,
     ) -> None:
-        self._setup, self._channel, self._calls = setup, channel, calls
+        self._setup, self._again, self._channel, self._calls = setup, again, channel, calls
         self._settings: dict[str, Any] = {"data_root": data_root, "mode": mode, "operator": operator}
         self._failures = failures
         self._actor, self._shower = Remote(calls), Shower(channel)
@@ -162,13 +163,31 @@ class Keeper:
             if not goes_on or self._vanished.is_set() or (self._closing.is_set() and not waits):
                 return
             try:
+                told = self._renew()
                 self._hand_over(self._begun(live.uid))
+                if told:
+                    self._now().note({"what": "registry_not_asked", "why": told})
                 if self._closing.is_set():
                     self.close()
             except Exception as e:  # noqa: BLE001 - told, and the scan goes on without us
                 self.over = f"insitu cannot go on: {e if isinstance(e, InsituError) else f'{type(e).__name__}: {e}'}"
                 self.final = True
                 return
+
+    def _renew(self) -> str:
+        """Ask the registry again what is in force, for the next run; why that could not be done, where the bundles of
+        the run before are kept. A canary is not kept: it may have been rolled back."""
+        chosen = self._setup.chosen
+        if not chosen:
+            return ""
+        try:
+            self._setup = self._again()
+        except InsituError as e:
+            if any(choice.role == "canary" for choice in chosen.values()):
+                raise
+            log.error("insitu: the next run keeps the bundles of the one before: %s", e)
+            return str(e)
+        return ""
 
     def _begun(self, continues: str) -> LiveRun:
         return LiveRun(

@@ -12,9 +12,11 @@ import logging
 import socket
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import accumulate
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -26,13 +28,19 @@ from insitu.bluesky.wire import Buffer, Packing
 from insitu.readers.document_frames import MISSED
 
 log = logging.getLogger(__name__)
-CALM_S, BUSY_S = 0.002, 0.015
-"""The rest after what there was has been written: those that come meanwhile go together. The long one while documents
-come faster than that."""
+CALM_S, BUSY_S, FLOOD_S = 0.002, 0.015, 0.05
+"""The rest after what there was has been written: those that come meanwhile go together, so that the interpreter is
+taken from the RunEngine rarely and the run has its work in one piece. The longer ones while documents come faster than
+that, and while they come at more than `FLOOD_HZ`."""
+FLOOD_HZ = 250.0
+TOGETHER, TOGETHER_BYTES = 64, 1 << 20
+"""Documents, and bytes of them, that one call of the system writes."""
 TELL_S = 10.0
 SMALL = 400
 """Bytes of a document without its data, about."""
 Document = Mapping[str, Any]
+Item = tuple[str, Document, int]
+"""A name, the document, and its weight in bytes."""
 
 
 class Outlet:
@@ -45,7 +53,7 @@ class Outlet:
         self._room, self._in, self._out = room, 0, 0
         self._missed: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._queue: SimpleQueue[tuple[str, Document, int] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._attached = threading.Condition()
         self._sock: socket.socket | None = None
         self._fresh, self._over, self._told = False, False, 0.0
@@ -115,47 +123,51 @@ class Outlet:
     def _work(self) -> None:
         last = 0.0
         while (item := self._queue.get()) is not None:
-            found = 0
-            while item is not None:
-                if not self._deliver(item):
-                    return
-                found += 1
-                try:
-                    item = self._queue.get_nowait()
-                except Empty:
-                    break
+            batch, size, found = [item], item[2], 1
+            with suppress(Empty):
+                while (item := self._queue.get_nowait()) is not None:
+                    if len(batch) == TOGETHER or size + item[2] > TOGETHER_BYTES:
+                        if not self._deliver(batch):
+                            return
+                        batch, size = [], 0
+                    batch.append(item)
+                    size += item[2]
+                    found += 1
+            if not self._deliver(batch):
+                return
             if item is None:
                 break
             now = time.monotonic()
-            time.sleep(BUSY_S if found > 1 or now - last < BUSY_S else CALM_S)
-            last = now
-        self._deliver(("", {}, 0))
+            since, last = now - last, now
+            flood = found > FLOOD_HZ * since
+            time.sleep(FLOOD_S if flood else BUSY_S if found > 1 or since < BUSY_S else CALM_S)
+        self._deliver([("", {}, 0)])
 
-    def _deliver(self, item: tuple[str, Document, int]) -> bool:
-        """Write one, to the next process where this one goes. False where there will be none."""
-        name, document, size = item
-        while True:
+    def _deliver(self, batch: list[Item]) -> bool:
+        """Write them; where the process goes meanwhile, those that it has not got whole go to the next one. False
+        where there will be none."""
+        while batch:
             sock, fresh = self._sock, False
             if sock is None or self._fresh or self._over:
                 sock, fresh = self._where()
             if sock is None or self._over:
-                self.dropped += name not in ("", MISSED)
+                self.dropped += sum(name not in ("", MISSED) for name, _, _ in batch)
                 return False
-            try:
-                for head in self.heads.begun([(name, document)]) if fresh else ():
-                    write(sock, self._pack("document", [*head]))
-                    self.sent += 1
-                write(sock, self._packed(name, document) if name else self._pack("close", None))
-            except OSError:  # its process has gone: the next one gets this one
+            heads = [*self.heads.begun([item[:2] for item in batch])] if fresh else []
+            messages = [self._packed(*head) for head in heads] + [self._packed(*item[:2]) for item in batch]
+            taken = write(sock, [part for parts in messages for part in parts])
+            whole = bisect_right([*accumulate(sum(map(len, parts)) for parts in messages)], taken)
+            self.sent += whole
+            for name, document, size in (done := batch[: max(0, whole - len(heads))]):
+                self._out += size  # by this thread only
+                if name in HEADS or name == "stop":
+                    self._remember(name, document)
+            batch = batch[len(done) :]
+            if batch:
                 with self._attached:
                     if self._sock is sock:
                         self._sock = None
-                continue
-            self._out += size  # by this thread only
-            self.sent += 1
-            if name in HEADS or name == "stop":
-                self._remember(name, document)
-            return True
+        return True
 
     def _where(self) -> tuple[socket.socket | None, bool]:
         """The socket, once there is one, and whether it is new; None where there will be none."""
@@ -166,6 +178,8 @@ class Outlet:
             return self._sock, fresh
 
     def _packed(self, name: str, document: Document) -> list[Buffer]:
+        if not name:
+            return self._pack("close", None)
         if name == MISSED and time.monotonic() > self._told:
             self._told = time.monotonic() + TELL_S
             log.warning("the run does not keep up: %d documents were left out so far", self.dropped)

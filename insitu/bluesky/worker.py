@@ -7,6 +7,7 @@ analysed, the run is sealed as interrupted, and this process ends.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from insitu.bluesky.keeping import Keeper
 log = logging.getLogger(__name__)
 VANISHED = "the process of the session has vanished"
 LOOK_S = 0.2
+GARBAGE = 10_000
+"""New objects until those that nobody holds are looked for."""
 LEFT_S = 60.0
 """After the session's process has vanished, this one ends within so long, whatever hangs."""
 
@@ -51,6 +55,8 @@ class Worker:
             self.channel.close()
             return 2
         self.keeper = keeper
+        gc.freeze()  # what is there now stays: it need not be looked through for garbage again and again
+        gc.set_threshold(GARBAGE, 20, 20)
         for thread in self._threads:
             thread.start()
         keeper.keep()
@@ -69,7 +75,8 @@ class Worker:
                 return None
             sys.path[:] = first["path"]
             logging.getLogger("insitu").setLevel(first["level"])
-            setup = load(first["recipe"], sets=first["sets"], detectors=first["detectors"])
+            read = partial(load, first["recipe"], sets=first["sets"], detectors=first["detectors"])
+            setup = read()
             self.channel.send("loaded", _described(setup))
             then = self._next("begin")
             if then is None:
@@ -78,6 +85,7 @@ class Worker:
                 setup,
                 self.channel,
                 self.calls,
+                again=read,
                 data_root=Path(then["data_root"]),
                 mode=then["mode"],
                 operator=then["operator"],

@@ -1,5 +1,6 @@
 """Shadow, canary, promote, roll back: through real runs."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,32 @@ def test_a_run_of_a_session_is_looked_at_too(tmp_path: Path, registry: Registry)
         engine(count([camera], 5))
     (note,) = (e.body for e in registry.entries() if e.kind == "note")
     assert (note["seen"]["both"], note["against"]) == (5, [])
+
+
+def test_the_next_run_of_an_open_session_takes_what_the_registry_says_then(tmp_path: Path, registry: Registry) -> None:
+    """A canary that was rolled back is in no later run; nothing changes inside a run."""
+    from tests.sessions import run_engine
+
+    registry.canary("tiny", "3", share=1.0)
+    camera = SynSignal(func=lambda: np.arange(512, dtype="u4") % 97, name="camera")
+    bench = {"format": 1, "source": "det", "reader": {"use": "documents", "data": "camera"}}
+    with run_engine() as engine, Session(engine, RECIPE, data_root=tmp_path, detectors={"bench": bench}) as insitu:
+        engine(count([camera], 2))
+        registry.rollback("tiny")
+        engine(count([camera], 2))
+        first, until = insitu.run, time.monotonic() + 30
+        while first.status()["frames"]["stored"] < 4 and time.monotonic() < until:
+            time.sleep(0.01)
+        first.stop()
+        while insitu.run is first and time.monotonic() < until:
+            time.sleep(0.01)
+        engine(count([camera], 2))
+    acted = []
+    for summary in insitu.summaries:
+        with StoredRun(Path(summary.path)) as stored:
+            roles = [(b["serial"], b["role"]) for b in stored.open_body()["bundles"].values()]
+            acted.append((roles, stored.counts()["frames"]["stored"]))
+    assert acted == [([(3, "canary"), (1, "twin")], 4), ([(1, "current")], 2)]
 
 
 def test_labels_decide_where_there_are_some(tmp_path: Path, registry: Registry) -> None:
