@@ -4,8 +4,8 @@
 
 The networks have drawn filters and a last layer fitted to labels (patterns of 20 made-up substances with noise, shift
 and background; pictures of spots), so that the score is that of labels on inputs that nothing was fitted to. Then the
-same for each shipped network, on its own golden and calibration inputs. Goals: 1-D convolutions at least 3 times as
-fast in at most 0.30 of the bytes, a U-Net 1.8 times, at most 0.5 points lost; small networks stay as they are.
+trained networks that are shipped (`int8_shipped`). Goals: 1-D convolutions at least 3 times as fast in at most 0.30 of
+the bytes, a U-Net 1.8 times, at most 0.5 points lost; small networks stay as they are.
 """
 
 import tempfile
@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insitu.catalog import shipped_folder
-from insitu.errors import InsituError
+from benchmarks.int8_shipped import all_of_them, show
 from insitu.models import manifest, quantise
-from insitu.models.bundle import open_session, read_bundle, write_bundle
+from insitu.models.bundle import open_session, write_bundle
 from insitu.models.preparing import digest
 from insitu.models.prune import activations
 from insitu.training.export import Net
@@ -184,38 +183,4 @@ def main(folder: Path, *, quick: bool) -> None:
             trial = quantise.Trial(inputs=case.inputs, right=case.right, origin="drawn")
             outcome = quantise.quantise(bundle, case.calibration, trial, rounds=rounds)
             show(case.name, outcome, case.gain, case.size)
-    for place in sorted(shipped_folder("pipelines").glob("models/*/manifest.json")):
-        shipped(place.parent, rounds)
-
-
-def shipped(folder: Path, rounds: int) -> None:
-    """A shipped bundle, on the inputs that come with it."""
-    try:
-        bundle = read_bundle(folder)
-        own = bundle.calibration()
-        inputs = bundle.golden()[0] if own is None else own
-        if bundle.manifest.quantisation.kind != quantise.FULL or len(inputs) < quantise.FEWEST:
-            print(f"  {folder.name}: {bundle.manifest.quantisation.kind}, {len(inputs)} inputs: not tried")
-            return
-        outcome = quantise.quantise(bundle, inputs, quantise.Trial(inputs=inputs, origin="the bundle"), rounds=rounds)
-    except InsituError as e:
-        print(f"  {folder.name}: {e}")
-        return
-    show(f"shipped {folder.name}", outcome, None, None)
-
-
-def show(name: str, outcome: quantise.Outcome, gain: float | None, size: float | None) -> None:
-    """The table of one network, and whether the goals were met."""
-    print(f"\n  {name}")
-    for c in outcome.candidates:
-        r = c.row
-        print(
-            f"    {r['kind']:<18} {r['p50_ms']:>8.4f} ms  {r['gain']:>5.2f} times  {r['bytes']:>8,} bytes "
-            f"({r['size']:.2f})  score {r['score']:.2f} on {r['n']}  {'TAKEN' if r['taken'] else r['why']}"
-        )
-    r = outcome.taken.row
-    if gain is None:
-        return
-    met = r["gain"] >= gain and r["loss"] <= 0.5 and (size is None or r["size"] <= size)
-    limits = f"{gain:g} times, 0.5 points" + (f", {size:.2f} of the bytes" if size else "")
-    print(f"    goal {limits}: {'reached' if met else 'NOT reached'}")
+    all_of_them(rounds)

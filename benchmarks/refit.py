@@ -2,7 +2,7 @@
 
 Simulated patterns of eight of its 70 phases, one at a time, on a laboratory tube. Beside it what a user does first:
 correct the zero shift (told exactly), and leave the network alone. Right: the phase that is there has the highest
-score. The fit runs on one core, and torch is not loaded.
+score. The fit runs on one core, and torch is not loaded. Then what has to travel: the update beside the whole bundle.
 """
 
 import os
@@ -34,10 +34,11 @@ def measure(count: int) -> None:
     """`count` fresh patterns of each instrument."""
     import time
 
-    from insitu.models.bundle import Bundle, call, open_session, read_bundle
+    from insitu.models.bundle import Bundle, call, open_session, read_bundle, write_bundle
     from insitu.models.preparing import preparation
     from insitu.rollout.labelled import Seen
     from insitu.rollout.refit import refit
+    from insitu.rollout.updating import write_update
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     bundle: Bundle = read_bundle(Path(__file__).parent.parent / "pipelines" / "models" / "xrd_phases")
@@ -72,11 +73,19 @@ def measure(count: int) -> None:
         ("drifted, zero corrected (told exactly)", right(bundle.model, *corrected)),
         (f"drifted, re-fitted with {LABELS} labels", right(new.model, *gone)),
     ]
-    print(f"\nRight of {count} fresh patterns each; zero off by {SHIFT} deg, lines {WIDTH} deg wide")
+    print(f"\n{m.name} in {m.quantisation.kind}: right of {count} fresh patterns each")
+    print(f"  zero off by {SHIFT} deg, lines {WIDTH} deg wide")
     for name, share in rows:
         print(f"  {name:<40} {share:.3f}")
     print(f"  the fit, preparing and gate included: {took:.2f} s on one core")
     assert "torch" not in sys.modules
+    with tempfile.TemporaryDirectory() as folder:
+        whole = write_bundle(
+            Path(folder) / "new", new.manifest, model=new.model, golden=new.golden, calibration=new.calibration,
+            licence=bundle.files["LICENSE"].decode(), key=None,
+        )  # fmt: skip
+        update, size = write_update(bundle, whole, Path(folder) / "update"), sum(map(len, whole.files.values()))
+        print(f"  the update: {update:,} bytes, {update / size:.3f} of the bundle's {size:,} (both unsigned)")
 
 
 def _patterns(count: int, random: np.random.Generator, *, shift: float, width: float) -> tuple[list, list[str]]:

@@ -1,33 +1,45 @@
-"""Scoring stored frames: several at once against one by one, one thread, the same bits asserted.
+"""Scoring stored frames against scoring them one by one: the same records asserted, byte for byte.
 
     PYTHONPATH=. python -m benchmarks scoring [--quick]
 
-First the networks alone, on prepared inputs as they lie in a stored run: drawn ones of three sizes, and every shipped
-bundle that says `batch_exact`. Then a whole stored run (read, prepare, score, judge). What comes of it: a call has a
-cost of its own, so small networks gain many times, large ones (which compute most of the time) little.
+1. Networks alone on one core, on prepared inputs as they lie in a stored run: drawn ones of three sizes, and every
+   shipped bundle that says `batch_exact`. A call has a cost of its own, so small networks gain many times from being
+   given several frames at once; large ones compute at what the core can do already, and gain nothing.
+2. A whole stored run with a small network on one core: read, prepare, score, judge.
+3. A whole stored run with the shipped recipe `xrd_network`, the one whose bundle is `batch_exact`. One by one every
+   feature is computed again, the fit too, as the live run does. Against it: a network that has changed while the rest
+   has not (`insitu reanalyse` keeps the features that would come out the same), on one core; and every feature again in
+   as many processes as there are processors (`insitu verify`), their start counted.
 """
 
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.int8 import strided
 from benchmarks.timing import interleave, table
 from insitu.catalog import shipped_folder
-from insitu.config import load, load_stored
+from insitu.config import Setup, load, load_stored
 from insitu.errors import InsituError
-from insitu.inference.onnx import BATCH
+from insitu.inference.onnx import at_once
 from insitu.models.bundle import open_session, read_bundle
-from insitu.replay.fold import fold, reference_fold
+from insitu.replay.fold import reference_fold, with_neighbours
+from insitu.replay.kept import kept
+from insitu.replay.spread import Judged, judged
 from insitu.run import run
+from insitu.run.environment import threads_per_process
 from insitu.store.canonical import canonical, record_body
 from insitu.store.runs import StoredRun
 from tests import bundles
 from tests.settings import detector
 
 GOAL = 3.0
+Scorer = Callable[[StoredRun, Setup], Iterator[Judged]]
 
 
 def main(folder: Path, *, quick: bool) -> None:
@@ -53,11 +65,12 @@ def main(folder: Path, *, quick: bool) -> None:
             alone(f"shipped {m.name}", bundle.model, m.inputs.name, inputs, repeats)
     with tempfile.TemporaryDirectory(dir=folder) as made:
         whole(Path(made), 100 if quick else 400, repeats)
+        shipped(Path(made), 200 if quick else 600, 3)
 
 
 def alone(name: str, model: bytes, key: str, inputs: np.ndarray, repeats: int) -> None:
     """The network alone."""
-    session = open_session(model)
+    session, size = open_session(model), at_once(inputs.shape[1:])
     results: dict[str, list[np.ndarray]] = {}
 
     def single() -> float:
@@ -68,14 +81,14 @@ def alone(name: str, model: bytes, key: str, inputs: np.ndarray, repeats: int) -
     def together() -> float:
         began = time.perf_counter()
         results["together"] = [
-            np.asarray(session.run(None, {key: np.stack(list(inputs[i : i + BATCH]))})[0])
-            for i in range(0, len(inputs), BATCH)
+            np.asarray(session.run(None, {key: np.stack(list(inputs[i : i + size]))})[0])
+            for i in range(0, len(inputs), size)
         ]
         return len(inputs) / (time.perf_counter() - began)
 
-    figures = interleave({f"{BATCH} at once": together, "one by one": single}, repeats)
+    figures = interleave({f"{size} at once": together, "one by one": single}, repeats)
     assert np.array_equal(np.concatenate(results["single"]), np.concatenate(results["together"]))
-    table(f"{name}: the network alone", figures, "frames/s", f"{BATCH} at once", {"one by one": GOAL})
+    table(f"{name}: the network alone, one core", figures, "frames/s", f"{size} at once", {"one by one": GOAL})
 
 
 def whole(folder: Path, frames: int, repeats: int) -> None:
@@ -86,19 +99,52 @@ def whole(folder: Path, frames: int, repeats: int) -> None:
     rows = {"features": [{"use": "onnx", **keys}], "models": [{"use": "network", **keys}]}
     recipe = {"format": 1, "detectors": ["bench"], **rows}
     stored = Path(run(load(recipe, detectors={"bench": detector(frames=frames)}), data_root=folder).path)
-    setup = load_stored(stored)
-    records: dict[str, list[bytes]] = {}
+    jobs = {"at once": lambda given, setup: judged(given, setup, stored, processes=1), "one by one": one_by_one}
+    compared("a whole stored run, one core (4,096 points a frame, a small network)", stored, jobs, frames, repeats)
 
-    def again(name: str, most: int) -> float:
+
+def shipped(folder: Path, frames: int, repeats: int) -> None:
+    """The shipped recipe with a network that takes batches."""
+    setup = load("xrd_network", detectors={"patterns_1d": detector(frames=frames)})
+    stored = Path(run(setup, data_root=folder).path)
+    cores = threads_per_process()
+
+    def changed(given: StoredRun, setup: Setup) -> Iterator[Judged]:
         pipeline = setup.pipeline()
-        for stage in pipeline.extractors:
-            stage.call.batch = most
+        known, network = kept(given, setup, pipeline), pipeline.extractors[0].call.outputs
+        known = known._replace(keys={source: keys - network.keys() for source, keys in known.keys.items()})
+        return judged(given, setup, stored, known=known, pipeline=pipeline, processes=1)
+
+    def everything(given: StoredRun, setup: Setup) -> Iterator[Judged]:
+        return judged(given, setup, stored, processes=cores, pays_s=0.0)
+
+    title = f"a whole stored run, recipe xrd_network (4,096 points a frame, {frames} frames): "
+    compared(
+        title + "another network, one core", stored, {"at once": changed, "one by one": one_by_one}, frames, repeats
+    )
+    if cores > 1:
+        jobs = {"at once": everything, "one by one": one_by_one}
+        compared(title + f"every feature again, {cores} processes", stored, jobs, frames, repeats)
+
+
+def one_by_one(given: StoredRun, setup: Setup) -> Iterator[Judged]:
+    """As the live run does it."""
+    pipeline, references = setup.pipeline(), reference_fold(setup)
+    with threadpool_limits(limits=1):
+        for item in with_neighbours(given, pipeline, references):
+            yield Judged(item[0].data.nbytes, pipeline.step(*item))
+
+
+def compared(title: str, stored: Path, jobs: Mapping[str, Scorer], frames: int, repeats: int) -> None:
+    """Rates of going over a run, records canonical, as they are kept or compared."""
+    setup, records = load_stored(stored), {}
+
+    def rate(name: str, job: Scorer) -> float:
         with StoredRun(stored) as given:
             began = time.perf_counter()
-            records[name] = [canonical(record_body(r)) for _, r in fold(given, pipeline, reference_fold(setup))]
+            records[name] = [canonical(record_body(found.record)) for found in job(given, setup)]
             return frames / (time.perf_counter() - began)
 
-    jobs = {"at once": lambda: again("at once", BATCH), "one by one": lambda: again("one by one", 1)}
-    figures = interleave(jobs, repeats)
+    figures = interleave({name: partial(rate, name, job) for name, job in jobs.items()}, repeats)
     assert records["at once"] == records["one by one"]
-    table("a whole stored run (4,096 points a frame, a small network)", figures, "frames/s", "at once", {})
+    table(title, figures, "frames/s", "at once", {"one by one": GOAL})

@@ -27,6 +27,7 @@ from insitu.types import (
 )
 
 NO_REFERENCES: References = {}
+Item = tuple[Frame, References, Sequence[Frame]]
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -115,17 +116,35 @@ class Pipeline:
         """How many frames of a source are best measured at once; 1 where no extractor gains by it."""
         return max((part.batch for part in self._chain(source).extractors), default=1)
 
-    def measure_many(self, items: Sequence[tuple[Frame, References, Sequence[Frame]]]) -> list[Measurement]:
-        """`measure` of several frames, bit by bit. Extractors with `batch` and `many(frames)` get several at once."""
-        ready = [Ready(frame, refs, before, *self._seen(frame, refs)) for frame, refs, before in items]
-        results: list[dict[int, Any]] = [{} for _ in ready]
+    def measure_many(self, items: Sequence[Item], known: Sequence[Mapping[str, Feature]] = ()) -> list[Measurement]:
+        """`measure` of several frames, bit by bit. Extractors with `batch` and `many(frames)` get several at once.
+        `known`: features of each frame by key; an extractor whose features are all among them is not asked."""
+        results = [self._known(item[0], here) for item, here in zip(items, known or [{}] * len(items), strict=True)]
+        ready = [
+            Ready(*item, *(self._seen(*item[:2]) if self._asked(item[0], found) else (None, "", ())))
+            for item, found in zip(items, results, strict=True)
+        ]
         for source in dict.fromkeys(r.frame.source for r in ready):
             for part in self._chain(source).extractors:
                 if part.batch > 1:
                     mine = [(i, r.frame if part.raw else r.prepared) for i, r in enumerate(ready)]
                     of = [(i, f) for i, f in mine if f is not None and (f.source, f.role) == (source, "sample")]
-                    self._together(part, of, results)
+                    self._together(part, [(i, f) for i, f in of if id(part.stage) not in results[i]], results)
         return [self._measure(r, found) for r, found in zip(ready, results, strict=True)]
+
+    def _known(self, frame: Frame, known: Mapping[str, Feature]) -> dict[int, Any]:
+        """What extractors would give again, by their stage."""
+        return {
+            id(part.stage): {key: known[key] for key in part.outputs}
+            for part in (self._chain(frame.source).extractors if known else ())
+            if part.outputs.keys() <= known.keys()
+        }
+
+    def _asked(self, frame: Frame, found: Mapping[int, Any]) -> bool:
+        """Whether an extractor that sees the prepared frame is still to be asked."""
+        return not found or any(
+            not part.raw and id(part.stage) not in found for part in self._chain(frame.source).extractors
+        )
 
     @staticmethod
     def _together(part: _Extractor, frames: list[tuple[int, Frame]], results: list[dict[int, Any]]) -> None:
@@ -155,34 +174,26 @@ class Pipeline:
         features: dict[str, Feature] = {}
         arrays: dict[str, ArrayFeature] = {}
         faults = list(ready.faults)
-        if frame.role == "sample":
-            chain = self._chain(frame.source)
-            for part in chain.extractors:
-                seen = frame if part.raw else ready.prepared
-                if seen is None:
-                    features.update(_without(part.outputs, ready.why))
+        chain = self._chain(frame.source)
+        for part in chain.extractors if frame.role == "sample" else ():
+            seen, result = frame if part.raw else ready.prepared, given.get(id(part.stage))
+            if seen is None and result is None:
+                features.update(_without(part.outputs, ready.why))
+                continue
+            found, why = self._extract(part, chain, seen or frame, ready, result)
+            faults += [why] if why else []
+            for key, value in found.items():
+                if isinstance(value, ArrayFeature):
+                    arrays[key] = value
                 else:
-                    result = given.get(id(part.stage))
-                    self._extract(part, seen, refs, ready.before, chain, features, arrays, faults, result)
+                    features[key] = value
         return Measurement(
-            source=frame.source,
-            seq=frame.seq,
-            n=frame.n,
-            time_ns=frame.time_ns,
-            clock_sigma_ns=frame.clock_sigma_ns,
-            source_seq=frame.source_seq,
-            role=frame.role,
-            complete=frame.complete,
-            provisional=frame.provisional,
-            points=None if frame.complete else frame.data.shape[-1],
-            features=features,
-            arrays=arrays,
-            context=frame.context,
-            labels=frame.labels,
+            source=frame.source, seq=frame.seq, n=frame.n, time_ns=frame.time_ns, clock_sigma_ns=frame.clock_sigma_ns,
+            source_seq=frame.source_seq, role=frame.role, complete=frame.complete, provisional=frame.provisional,
+            points=None if frame.complete else frame.data.shape[-1], features=features, arrays=arrays,
+            context=frame.context, labels=frame.labels, faults=tuple(faults), source_run_uid=frame.source_run_uid,
             references={name: r.digest for name, r in refs.items()} if refs else {},
-            faults=tuple(faults),
-            source_run_uid=frame.source_run_uid,
-        )
+        )  # fmt: skip
 
     def judge(self, measurement: Measurement) -> Record:
         """What the models and rules say, in order of `n`. The gravest action wins, ties by recipe order."""
@@ -241,24 +252,16 @@ class Pipeline:
         )
 
     def _extract(
-        self,
-        part: _Extractor,
-        frame: Frame,
-        refs: References,
-        before: Sequence[Frame],
-        chain: _Chain,
-        features: dict[str, Feature],
-        arrays: dict[str, ArrayFeature],
-        faults: list[str],
-        result: Any = None,
-    ) -> None:
+        self, part: _Extractor, chain: _Chain, seen: Frame, ready: Ready, result: Any
+    ) -> tuple[Mapping[str, Feature | ArrayFeature], str]:
+        """What an extractor gives for a frame (`result`: what it gave already), and what was wrong with it."""
         stage, outputs, k, raw, _ = part
         try:
             if result is None:
-                neighbours = tuple(before[-k:]) if k else ()
+                neighbours = tuple(ready.before[-k:]) if k else ()
                 if not raw:
-                    neighbours = tuple(self._prepare(chain, f, refs) for f in neighbours)
-                result = stage.call(frame, refs, neighbours)
+                    neighbours = tuple(self._prepare(chain, f, ready.refs) for f in neighbours)
+                result = stage.call(seen, ready.refs, neighbours)
             if result.keys() != outputs.keys():
                 raise KeyError(f"gave {sorted(result)}, promised {sorted(outputs)}")
             for key, value in result.items():
@@ -268,13 +271,9 @@ class Pipeline:
                     if value.values.dtype.kind not in "biufc" or len(value.dims) != value.values.ndim:
                         raise TypeError(f"gave {key} with dtype {value.values.dtype} and dims {list(value.dims)}")
         except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
-            faults.append(fault(f"feature {stage.name}", e))
-            result = _without(outputs, faults[-1])
-        for key, value in result.items():
-            if isinstance(value, ArrayFeature):
-                arrays[key] = value
-            else:
-                features[key] = value
+            why = fault(f"feature {stage.name}", e)
+            return _without(outputs, why), why
+        return result, ""
 
     def _chain(self, source: str) -> _Chain:
         chain = self._chains.get(source)

@@ -57,6 +57,10 @@ class ReferenceFold:
         """The references in force for a source."""
         return self._maps.get(source, {})
 
+    def waits(self, source: str) -> bool:
+        """Whether a reference is still made of the frames of a source."""
+        return bool(self._means.get(source))
+
     def see(self, frame: Frame) -> list[dict[str, Any]]:
         """Fold one frame; bodies of the `reference` entries that it causes. The frame itself is measured with the
         references from before it."""

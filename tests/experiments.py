@@ -14,8 +14,8 @@ from insitu.readers.simulated import Diffractometer
 from insitu.replay import verify
 from insitu.run import run
 from insitu.types import Action
-from tests import kills, mutations, switches
-from tests.bluesky import halting
+from tests import clean_networks, kills, mutations, students, switches
+from tests.bluesky import halting, killing
 from tests.faults.simulated import FRAME_KINDS, RECIPE, check_answer, clean, demo, steps, transport
 from tests.settings import detector, setup
 
@@ -24,16 +24,19 @@ CLEAN_FRAMES = 30_000
 FLIPS = 25
 ACTIONS = 1_000
 SWITCHES = 10
+SESSION_KILLS = 40
 
 
 class Experiment(NamedTuple):
-    """What is shown, by what, with how many seeds (`--quick`: how few), and its part of the time with `--minutes`."""
+    """What is shown, by what, with how many seeds (`--quick`: how few), and its part of the time with `--minutes`.
+    `needs`: a module without which it is left out, and said to be."""
 
     shows: str
     once: Callable[[int, Path], Counts]
     seeds: int
     quick: int
     part: float
+    needs: str = ""
 
 
 def killed_runs(seed: int, folder: Path) -> Counts:
@@ -152,9 +155,24 @@ def acted_sessions(seed: int, folder: Path) -> Counts:
     return halting.random_actions(seed, folder, ACTIONS)
 
 
+def killed_sessions(seed: int, folder: Path) -> Counts:
+    """Forty SIGKILLs of a session's process in one long plan."""
+    return killing.killed(seed, folder, SESSION_KILLS)
+
+
 def switched_models(seed: int, folder: Path) -> Counts:
     """A registry that is killed while models are added, activated, promoted and rolled back."""
     return switches.times(seed, folder, SWITCHES)
+
+
+def taught_students(seed: int, folder: Path) -> Counts:
+    """A student of the shipped phase network, and the gate's word on it."""
+    return students.taught(seed, folder)
+
+
+def peaceful_networks(seed: int, folder: Path) -> Counts:
+    """A thousand clean frames of every simulator through the network or recipe that finds its faults."""
+    return clean_networks.share(seed, CLEAN_FRAMES // 30)
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -179,11 +197,23 @@ EXPERIMENTS: dict[str, Experiment] = {
     "runs": Experiment("no false halt in clean frames of a run", *(clean_runs, 1, 0, 0.05)),
     "scans": Experiment("no false halt in clean frames of a RunEngine", *(clean_sessions, 1, 0, 0.05)),
     "actions": Experiment(
-        "pauses, resumes, aborts and finishes at random moments hang nothing, lose nothing and are explained",
+        "pauses, resumes, aborts and finishes at random moments hang, lose and break nothing and are explained",
         *(acted_sessions, 3, 1, 0.05),
+    ),
+    "sessions": Experiment(
+        "SIGKILL of a session's process leaves the scan as it is, and every acknowledged frame",
+        *(killed_sessions, 2, 0, 0.05),
     ),
     "switches": Experiment(
         "after SIGKILL while models are switched the one in force is verified and runs", *(switched_models, 20, 1, 0.05)
+    ),
+    "students": Experiment(
+        "a network that is taught by the phase network says what it says, and is taken only if the gate lets it",
+        *(taught_students, 2, 0, 0.1, "torch"),
+    ),
+    "networks": Experiment(
+        "clean frames of every simulator are normal to the network or recipe that finds its faults",
+        *(peaceful_networks, 30, 0, 0.1),
     ),
 }
 """By name, which is also the option that says with how many seeds (`--kills 40`)."""

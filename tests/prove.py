@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,7 +42,8 @@ KEPT = 5
 
 @dataclass(slots=True)
 class Result:
-    """What came of one experiment. `counts` are sums over the seeds, those called `latest_...` maxima."""
+    """What came of one experiment. `counts` are sums over the seeds, those called `latest_...` maxima; `left_out`: why
+    it was not done."""
 
     name: str
     shows: str
@@ -49,6 +51,7 @@ class Result:
     seeds: int = 0
     passed: int = 0
     seconds: float = 0.0
+    left_out: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
@@ -98,6 +101,10 @@ def prove(
     for name, seeds, seconds in experiments_of(names, table, minutes):
         result = Result(name, table[name].shows, seed)
         results.append(result)
+        if (needs := table[name].needs) and find_spec(needs) is None:
+            result.left_out = f"{needs} is not installed"
+            print(f"{name}: left out, {result.left_out}", file=sys.stderr)
+            continue
         began = time.monotonic()
         todo = islice(count(seed), seeds)
         running: dict[Future[tuple[Counts, str]], int] = {}
@@ -176,9 +183,8 @@ def text(body: Mapping[str, Any]) -> str:
     for r in body["experiments"]:
         seeds = f"{r['first_seed']} to {r['first_seed'] + r['seeds'] - 1}" if r["seeds"] else "none"
         counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in r["counts"].items())
-        lines.append(
-            f"| {r['name']}: {r['shows']} | {seeds} | {r['passed']} of {r['seeds']} | {counts} | {r['seconds']:.0f} |"
-        )
+        passed = f"left out: {r['left_out']}" if r["left_out"] else f"{r['passed']} of {r['seeds']}"
+        lines.append(f"| {r['name']}: {r['shows']} | {seeds} | {passed} | {counts} | {r['seconds']:.0f} |")
     for r in body["experiments"]:
         for failure in r["failures"]:
             lines += ["", f"## {r['name']}, seed {failure['seed']}", "", "```", failure["why"].rstrip(), "```"]

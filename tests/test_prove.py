@@ -54,6 +54,16 @@ def test_a_failure_is_told_with_its_seed_and_its_folder_is_kept(tmp_path: Path) 
     assert "as planted" in text(body)
 
 
+def test_an_experiment_without_its_module_is_left_out_and_said_to_be(tmp_path: Path) -> None:
+    table = {"odd": Experiment("x", lambda seed, folder: {"n": 1}, 1, 1, 1.0, needs="no_such_module")}
+    began = datetime.now(UTC)
+    with ThreadPoolExecutor(1) as pool:
+        results = prove(table, {"odd": 1}, pool, workers=1, out=tmp_path)
+    body = report(results, began, [])
+    assert body["experiments"][0]["seeds"] == 0
+    assert "left out: no_such_module is not installed" in text(body)
+
+
 def test_with_minutes_new_seeds_are_tried_until_the_time_is_over(tmp_path: Path) -> None:
     table = {"a": Experiment("x", lambda seed, folder: {"n": 1}, 1, 1, 1.0)}
     with ThreadPoolExecutor(1) as pool:

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from insitu.bluesky.detector import InsituDetector
+    from insitu.bluesky.detector_async import AsyncInsituDetector
     from insitu.bluesky.session import Session
 
-__all__ = ["InsituDetector", "Session"]
-_PLACES = {"InsituDetector": "insitu.bluesky.detector", "Session": "insitu.bluesky.session"}
+__all__ = ["AsyncInsituDetector", "InsituDetector", "Session"]
+_PLACES = {
+    "AsyncInsituDetector": "insitu.bluesky.detector_async",
+    "InsituDetector": "insitu.bluesky.detector",
+    "Session": "insitu.bluesky.session",
+}
 
 
 def __getattr__(name: str) -> Any:

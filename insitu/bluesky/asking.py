@@ -50,6 +50,8 @@ class Asking:
         }
         """What would have been done in mode "act": of the stream `advice`."""
         self.asked = 0
+        self.reads: float | None = None
+        """Where the motor of the last point said that it was."""
         self._answers: dict[int, Answer] = {}
         self._mine: set[int] = set()
         self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = {}
@@ -146,12 +148,9 @@ class Asking:
         self.unanswered.put(len(self._missed))
         if self._in_a_row in (1, PATIENCE):
             more = "; it waits no more until one comes" if self._in_a_row == PATIENCE else ""
-            log.warning(
-                "insitu said nothing about point %d within %g s: the plan goes on as planned%s",
-                point,
-                self.within_s,
-                more,
-            )
+            why = f"said nothing about point {point} within {self.within_s:g} s"
+            why = why if self.reachable else f"was not asked about point {point}: nobody answers, or the operator holds"
+            log.warning("insitu %s: the plan goes on as planned%s", why, more)
 
     async def _wait(self, point: int) -> None:
         """Until the answer is there, at most so long. Made anew each time that the RunEngine asks for it."""

@@ -186,6 +186,14 @@ class EdgePosterior:
         together = (p * (self._kept.at[kept] - p @ self._kept.at[kept])) @ apart
         return together**2 / (p @ apart**2 + p @ spread + noise)
 
+    def middle(self) -> tuple[float, float]:
+        """Where the middle half of the change happens: the quartiles of its expected course, over the posterior."""
+        kept, z = self._p > 1e-5 * self._p.max(), self.places()
+        away = (z - self._kept.at[kept, None]) / self._kept.width[kept, None]
+        course = self._p[kept] @ np.tanh(away)
+        low, high = np.interp([0.25, 0.75], (course - course[0]) / (course[-1] - course[0]), z)
+        return float(low), float(high)
+
     def places(self) -> np.ndarray:
         """Places worth thinking about: everywhere, between the points, and closely where x0 may be."""
         near = np.quantile(self._kept.at, [0.0, 1.0]) + 2 * self.width * np.array([-1.0, 1.0])

@@ -51,7 +51,7 @@ class Following:
         self.dropped = 0
         """Documents that the runs had no room for."""
         self._gone_dropped = 0
-        self._held = self._watched = self._blind = False
+        self._held = self._watched = self._blind = self._begun_one = False
         self._failures, self._sent, self._read, self._over = 0, 0, 0, False
         self._fed: tuple[str, ...] = ()
         self._run: Run | None = None
@@ -109,8 +109,11 @@ class Following:
             "held": self._held, "failures": self._failures, "note": note,
         }  # fmt: skip
         self._begun(self._process.request("begin", wanted))
+        self._begun_one = True
         if self._watched:
             self._process.channel.send("watch", {"on": True})
+        if self._held != wanted["held"]:  # the operator's word came while it began
+            self._process.channel.send("hold", {"held": self._held})
         self._sent, self._read = self._outlet.sent, 0
         self._outlet.attach(self._process.documents)
 
@@ -122,8 +125,12 @@ class Following:
 
     def order(self, kind: str, value: dict[str, Any]) -> None:
         """Only sent; what is in `CONFIRMED` is done when this comes back, except in the thread that hears, and where
-        nobody answers."""
+        nobody answers. A process that begins is handed what holds and who watches when it has begun: before that it
+        takes no order."""
         process = self._process
+        if not self._begun_one:
+            log.info("no run is there yet to be told %r", kind)
+            return
         if kind not in CONFIRMED or threading.current_thread() is self._thread:
             process.channel.send(kind, value)
             return
@@ -154,7 +161,8 @@ class Following:
         self._passing.end()
 
     def _pass(self, kind: str, value: dict[str, Any]) -> None:
-        self._process.channel.send(kind, value)
+        if self._begun_one:
+            self._process.channel.send(kind, value)
 
     # ---- what it says ----
 
@@ -236,6 +244,7 @@ class Following:
 
     def _again(self, how: str) -> bool:
         """The process has gone without a word: tell it, and start the next one. Whether there is one."""
+        self._begun_one = False
         run, why = self.run, f"the process of the run {how}"
         lost = max(0, self._outlet.sent - self._sent - self._read)
         self._gone_dropped = self.dropped

@@ -6,15 +6,16 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
 
 from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.checking import checked_plan, whole
 from insitu.bluesky.conditions import Following, Settings
 from insitu.bluesky.moving import limit_of
-from insitu.bluesky.reporting import ADVISES, Outcome, advise, in_run, metadata, tell
+from insitu.bluesky.reporting import ADVISES, advise, asking_run, ended, metadata
 from insitu.bluesky.windows import checked_range, exposure_for
 from insitu.errors import UsageError
 from insitu.types import Feature, Limit
@@ -44,14 +45,15 @@ def exposure_scan(
     answers, and where the session advises, the exposure stays. Result: `Outcome`, points (exposure in s, maximum),
     value: the exposure at the end.
     """
-    if num < 1:
+    checked_plan(session, detectors, [exposure], (maximum, saturated))
+    if whole("num", num) < 1:
         raise UsageError(f"{num} frames", where="num", expected="1 or more")
     limit = limit_of(session, exposure, "s")
     exposure_for(1.0, None, None, full=full, target=target, band=band)  # refuses nonsense now
     args = {"num": num, "full": full, "target": target, "band": list(band), "allowed": allowed}
     meta = metadata("exposure_scan", exposure.name, f"{maximum}, {saturated}", detectors, [], args, md)
 
-    def frames(present: float) -> Plan:
+    def frames(asking: Asking, present: float) -> Plan:
         points: list[tuple[float, Feature | None]] = []
         moved, changes, kept = -math.inf, 0, 0
         for _ in range(num):
@@ -84,14 +86,11 @@ def exposure_scan(
                 present, moved, changes = wanted.exposure_s, time.monotonic(), changes + 1
         why = f"{num} frames are done, the exposure changed {changes} times, limits kept it {kept} times"
         why = why if asking.acts else f"{why}: {ADVISES}"
-        last = Feature(present, "s")
-        yield from tell(asking, num, last, why)
-        return Outcome(points=tuple(points), value=last, why=why, unanswered=asking.missed)
+        return (yield from ended(asking, num, Feature(present, "s"), why, points))
 
     present = yield from _present(exposure, limit)
-    with Asking(session, (maximum, saturated), within_s) as asking:
-        uid, outcome = yield from in_run(frames(present), [*detectors, exposure], meta)
-        return replace(outcome, uids=(uid,))
+    run, keys = partial(frames, present=present), (maximum, saturated)
+    return (yield from asking_run(session, keys, within_s, run, [*detectors, exposure], meta))
 
 
 def imaging_scan(
@@ -111,14 +110,15 @@ def imaging_scan(
     Without answers, and where the session advises, all settings stay. Result: `Outcome`, points (picture, None),
     value: how many settings were changed.
     """
-    if num < 1:
+    checked_plan(session, detectors, settings.signals, () if look is not None else settings.keys)
+    if whole("num", num) < 1:
         raise UsageError(f"{num} frames", where="num", expected="1 or more")
     named = {s.name: limit_of(session, s, unit) for s, unit in settings.units}
     args = {"num": num, "follows": list(settings.keys)}
     what = ", ".join(s.name for s in settings.signals)
     meta = metadata("imaging_scan", what, ", ".join(settings.keys), detectors, [], args, md)
 
-    def frames(present: dict[str, float]) -> Plan:
+    def frames(asking: Asking, present: dict[str, float]) -> Plan:
         following = Following(settings, present, named)
         moved, changes = dict.fromkeys(named, -math.inf), 0
         for _ in range(num):
@@ -140,17 +140,14 @@ def imaging_scan(
                 moved[signal.name], changes = time.monotonic(), changes + 1
         why = f"{num} pictures are done, settings were changed {changes} times"
         why = why if look is not None or asking.acts else f"{why}: {ADVISES}"
-        last = Feature(float(changes))
-        yield from tell(asking, num, last, why)
-        points = tuple((float(k), None) for k in range(num))
-        return Outcome(points=points, value=last, why=why, unanswered=asking.missed)
+        points = [(float(k), None) for k in range(num)]
+        return (yield from ended(asking, num, Feature(float(changes)), why, points))
 
-    with Asking(session, () if look is not None else settings.keys, within_s) as asking:
-        present: dict[str, float] = {}
-        for signal in settings.signals:
-            present[signal.name] = yield from _present(signal, named[signal.name])
-        uid, outcome = yield from in_run(frames(present), [*detectors, *settings.signals], meta)
-        return replace(outcome, uids=(uid,))
+    present: dict[str, float] = {}
+    for signal in settings.signals:
+        present[signal.name] = yield from _present(signal, named[signal.name])
+    run, keys = partial(frames, present=present), () if look is not None else settings.keys
+    return (yield from asking_run(session, keys, within_s, run, [*detectors, *settings.signals], meta))
 
 
 def _present(signal: Any, limit: Limit | None) -> Plan:

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 from insitu.bluesky.channel import Calls, Channel
+from insitu.bluesky.feeding import fed, on_hand
 from insitu.bluesky.handing import summary_body
 from insitu.bluesky.heads import Document, Heads
 from insitu.bluesky.showing import Remote, Shower
@@ -26,28 +27,6 @@ PATIENCE_S = 60.0
 WAITING = 256_000_000
 """Bytes of documents that a reader may have waiting before we take no more from the session."""
 REST_S = 0.005
-
-
-class Fed(Protocol):
-    """A reader that takes documents."""
-
-    dropped: int
-
-    def feed(self, name: str, document: Document, /) -> None: ...
-
-    def waiting(self) -> int: ...
-
-    def waits(self) -> bool: ...
-
-    def left(self) -> list[tuple[str, Document]]: ...
-
-    def close(self) -> None: ...
-
-
-def fed(live: LiveRun) -> dict[str, Fed]:
-    """The readers of a run that take documents, by source."""
-    inner = {source: getattr(reader, "reader", reader) for source, reader in live.readers.items()}
-    return {source: reader for source, reader in inner.items() if hasattr(reader, "feed")}  # type: ignore[misc]
 
 
 class Keeper:
@@ -244,13 +223,14 @@ class Keeper:
         self._channel.send("begun", {**found, "status": live.status()})
 
     def _tell(self, live: LiveRun) -> None:
+        read = self.read  # first of all: what comes meanwhile is on its way
         try:
             status = live.status()
         except Exception as e:  # noqa: BLE001 - what is shown must not end what is kept
             log.error("the run cannot be shown: %s: %s", type(e).__name__, e)
             return
         found = {"uid": live.uid, "status": status, "held": live.held, "ending": live.ending}
-        found |= {"received": live.received(), "dropped": self.dropped, "read": self.read}
+        found |= {"received": live.received(), "dropped": self.dropped, "read": read - on_hand(live, status)}
         self._channel.send("status", found, needed=False)
 
     def _room(self, document: Document) -> None:

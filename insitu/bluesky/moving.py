@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -13,9 +14,14 @@ import bluesky.plan_stubs as bps
 
 from insitu import units
 from insitu.bluesky.asking import Plan
+from insitu.bluesky.checking import own_range
 from insitu.bluesky.windows import checked_range, steps_to
 from insitu.errors import ActionRefusedError, UnitError, UsageError
 from insitu.types import Limit
+
+log = logging.getLogger(__name__)
+EARLY = 0.25
+"""A motor that has so much of its way still before it when it says that it is done says so too early."""
 
 
 def unit_of(device: Any) -> str:
@@ -45,13 +51,15 @@ def limit_of(session: Any, device: Any, unit: str = "") -> Limit | None:
 
 class Approach:
     """Moves one motor. `backlash`: in its unit; with it every point is reached going up (negative: going down), from so
-    far away where need be. `settle_s`: waited after each move. Steps and rate are kept where `limit` has them."""
+    far away where need be. `settle_s`: waited after each move. Steps and rate are kept where `limit` has them. `early`:
+    how often it said that it was done and was not."""
 
     def __init__(self, motor: Any, limit: Limit | None, backlash: float = 0.0, settle_s: float = 0.0) -> None:
         for name, value in (("backlash", backlash), ("settle_s", settle_s)):
             if not math.isfinite(value) or (name == "settle_s" and value < 0.0):
                 raise UsageError(f"{name} is {value}", where=name, expected="a finite number")
         self.motor, self.limit, self.backlash, self.settle_s = motor, limit, backlash, settle_s
+        self.early = 0
         self._at: float | None = None
         self._moved = -math.inf
 
@@ -59,6 +67,7 @@ class Approach:
         """`ActionRefusedError` where some place of a scan is out of limits. Nothing has moved yet."""
         first = min(start, stop) - max(self.backlash, 0.0), max(start, stop) - min(self.backlash, 0.0)
         checked_range(self.motor.name, (start, stop, *first), self.limit)
+        own_range(self.motor, first)
 
     def ordered(self, places: list[float], *, down: bool) -> list[float]:
         """In the order that needs the fewest turns."""
@@ -76,12 +85,32 @@ class Approach:
 
     def _go(self, place: float) -> Plan:
         checked_range(self.motor.name, (place,), self.limit)
-        if self.limit is not None and self.limit.step is not None and self._at is None:
-            self._at = yield from bps.rd(self.motor, default_value=None)
+        if self._at is None:
+            self._at = yield from self._reads()
         for step in steps_to(place, self._at, self.limit):
             if self.limit is not None and self.limit.rate_hz:
                 wait = self._moved + 1.0 / self.limit.rate_hz - time.monotonic()
                 if wait > 0.0:
                     yield from bps.sleep(wait)
             yield from bps.mv(self.motor, step)
-            self._moved, self._at = time.monotonic(), step
+            before, self._moved, self._at = self._at, time.monotonic(), step
+            yield from self._told_early(step, before)
+
+    def _reads(self) -> Plan:
+        """Where it says that it is; None where it says nothing that is one number."""
+        try:
+            at = yield from bps.rd(self.motor, default_value=None)
+            return None if at is None else float(at)
+        except (TypeError, ValueError):
+            return None
+
+    def _told_early(self, place: float, before: float | None) -> Plan:
+        """A word where it is far from where it was told to go. The plan goes on: frames have what it reads."""
+        at = yield from self._reads()
+        if at is None or before is None or abs(place - at) <= EARLY * abs(place - before):
+            return
+        self.early += 1
+        log.warning(
+            "%s said that it had moved from %g to %g and reads %g (%d times in this plan): it reports done too early, "
+            "or stopped; give settle_s, or mend its deadband", self.motor.name, before, place, at, self.early,
+        )  # fmt: skip

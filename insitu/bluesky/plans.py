@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
 
 from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.checking import checked_plan, number, whole
 from insitu.bluesky.conditions import Settings
 from insitu.bluesky.imaging import exposure_scan, imaging_scan
 from insitu.bluesky.moving import Approach, limit_of, unit_of
@@ -29,17 +30,18 @@ from insitu.bluesky.reporting import (
     ADVISES,
     NAN,
     Outcome,
+    Points,
     Told,
     advise,
     asked,
+    asking_run,
     blind,
+    ended,
     free,
     in_run,
     mean_of,
     metadata,
-    take,
     tell,
-    value_of,
 )
 from insitu.bluesky.shifting import shift_scan
 from insitu.bluesky.sweeping import sweep_scan
@@ -59,7 +61,7 @@ def refine_scan(
     *,
     most: int | None = None,
     smallest: float | None = None,
-    by: By = "change",
+    by: By = "auto",
     least: float = 0.0,
     times: float = 3.0,
     backlash: float = 0.0,
@@ -76,11 +78,12 @@ def refine_scan(
     Without answers, and where the session advises, the points that are left halve the widest gaps: an even scan of
     `most` points. Result: `Outcome`, whose value is where the change lies (not with `by="curvature"`).
     """
+    checked_plan(session, detectors, [motor], asked(feature))
     scale = Scale(spacing, start, stop)
     grid = Grid(
         start=scale.start,
         stop=scale.stop,
-        num=num,
+        num=whole("num", num),
         most=3 * num if most is None else most,
         smallest=abs(scale.stop - scale.start) / max(num - 1, 1) / 16 if smallest is None else smallest,
         by=by,
@@ -94,35 +97,37 @@ def refine_scan(
     args |= {"spacing": spacing} if spacing != "linear" else {}
     meta = metadata("refine_scan", motor.name, feature, detectors, [motor], args, md)
 
-    def points() -> Plan:
-        taken: dict[float, tuple[int, Feature | None]] = {}
-        places, why, answers = grid.first(), "", {}
+    def refined(asking: Asking) -> Plan:
+        points = Points(asking, detectors, feature, motor)
+        taken: list[float] = []
+        places, why, answers, advised_end = grid.first(), "", {}, False
         while places:
             for place in places:
                 yield from bps.checkpoint()
                 yield from approach.to(scale.back(place))
-                taken[place] = yield from take(asking, detectors, feature, motor)
-            told = {x: value_of(asking, point, feature, value) for x, (point, value) in taken.items()}
-            answers = {x: f for x, f in told.items() if f is not None}
+                yield from points.take(place, partial(scale.stood, place, near=grid.smallest / 2))
+                taken.append(place)
+            answers = points.known()
             not_refined = blind(asking, feature, answers)
-            wanted = [] if not_refined else grid.next(answers, taken)
+            wanted, ended_by = ([], "") if not_refined else grid.step(answers, sorted({*taken, *points.places()}))
             if not (not_refined or free(asking, feature)):
                 not_refined = ADVISES
-                if wanted:
-                    yield from advise(asking, "refine_scan", scale.back(wanted[0]), scale.told(wanted))
+                if wanted or not advised_end:
+                    told = scale.told(wanted) if wanted else f"end: {ended_by}"
+                    yield from advise(asking, "refine_scan", scale.back(wanted[0]) if wanted else NAN, told)
+                advised_end = not wanted
             places = grid.even(taken) if not_refined else wanted
-            why = "the budget of points is spent" if places else "nothing else changes by more than its uncertainty"
+            why = "the budget of points is spent" if places else ended_by
             why = f"the grid is even: {not_refined}" if not_refined else why
             places = approach.ordered(places, down=stop < start)[: max(grid.most - len(taken), 0)]
         at = Feature(None, unit, why="curvature has no single place")
         at = at if by == "curvature" else scale.place(located(answers, unit))
-        yield from tell(asking, len(taken), at, why)
-        points = tuple((scale.back(x), answers.get(x)) for x in taken)
-        return Outcome(points=points, value=at, why=why, unanswered=asking.missed)
+        astray = sum(x != place for x, place in zip(points.places(), taken, strict=True))
+        why += f"; {astray} points were taken where {motor.name} stood, not where it was sent" if astray else ""
+        told = [(scale.back(x), value) for x, value in points.told()]
+        return (yield from ended(asking, len(taken), at, why, told))
 
-    with Asking(session, asked(feature), within_s) as asking:
-        uid, outcome = yield from in_run(points(), [*detectors, motor], meta)
-        return replace(outcome, uids=(uid,))
+    return (yield from asking_run(session, asked(feature), within_s, refined, [*detectors, motor], meta))
 
 
 def scan_until(
@@ -140,20 +145,21 @@ def scan_until(
     The uncertainty is the larger of what the values claim and what their scatter shows (`insitu.maths.weighted`).
     Without answers it is `count(detectors, most)`. Result: `Outcome`, whose value is the mean.
     """
-    if not (math.isfinite(sigma) and sigma > 0.0):
+    checked_plan(session, detectors, [], asked(feature))
+    if not (math.isfinite(number("sigma", sigma)) and sigma > 0.0):
         raise UsageError(f"an uncertainty of {sigma}", where="sigma", expected="more than 0")
-    if most < 1:
+    if whole("most", most) < 1:
         raise UsageError(f"at most {most} repeats", where="most", expected="1 or more")
     meta = metadata("scan_until", "repeats", feature, detectors, [], {"sigma": sigma, "most": most}, md)
 
-    def repeats() -> Plan:
-        taken: list[tuple[int, Feature | None]] = []
+    def repeats(asking: Asking) -> Plan:
+        points = Points(asking, detectors, feature)
         values: list[Feature | None] = []
         mean, why, advised = mean_of(values), f"{most} repeats are done", False
-        while len(taken) < most:
+        while len(points) < most:
             yield from bps.checkpoint()
-            taken.append((yield from take(asking, detectors, feature)))
-            values = [value_of(asking, point, feature, value) for point, value in taken]
+            yield from points.take(len(points))
+            values = [value for _, value in points.told()]
             mean = mean_of(values)
             if mean.value is not None and (mean.sigma or 0.0) <= sigma and not blind(asking, feature, {0.0: mean}):
                 reached = f"the uncertainty of the mean is {mean.sigma:.3g}"
@@ -163,13 +169,9 @@ def scan_until(
                 if not advised:
                     yield from advise(asking, "scan_until", NAN, f"end: {reached}")
                     advised, why = True, f"{why}: {ADVISES}"
-        yield from tell(asking, len(taken), mean, why)
-        points = tuple((float(k), value) for k, value in enumerate(values))
-        return Outcome(points=points, value=mean, why=why, unanswered=asking.missed)
+        return (yield from ended(asking, len(points), mean, why, points.told()))
 
-    with Asking(session, asked(feature), within_s) as asking:
-        uid, outcome = yield from in_run(repeats(), detectors, meta)
-        return replace(outcome, uids=(uid,))
+    return (yield from asking_run(session, asked(feature), within_s, repeats, detectors, meta))
 
 
 def window_scan(
@@ -196,7 +198,8 @@ def window_scan(
     `most` (default 4 `num`) points. Without an answer the fine scan covers the whole range. Result: `Outcome`, whose
     value is the position.
     """
-    budget = 4 * num if most is None else most
+    checked_plan(session, detectors, [motor], (position, width))
+    budget = 4 * whole("num", num) if most is None else most
     Grid(start=start, stop=stop, num=num, most=budget, smallest=1.0)  # refuses nonsense now
     approach = Approach(motor, limit_of(session, motor), backlash)
     approach.check(start, stop)

@@ -13,6 +13,10 @@ Intervals worth less than a quarter of the best are left alone, and so are those
 
     place       each point goes where it says most about where the one change lies (`insitu.bluesky.edge`), in its flank
                 or far out, until its standard uncertainty is `smallest/2`; with fewer than 7 points as `change`
+    auto        as `change` until the points are evidence for one edge; then where they say most about its place, but
+                first only where the middle half of the change happens, until `OUTLINE` points outline that. Its flanks
+                and levels come afterwards, and only where `smallest` is finer than the outline: who asks for a place
+                that is known better. As `change` again where one edge does not describe the points (several changes)
 """
 
 from __future__ import annotations
@@ -26,11 +30,12 @@ from typing import Literal
 
 import numpy as np
 
-from insitu.bluesky.edge import EdgePosterior, posterior
+from insitu.bluesky.checking import number, whole
+from insitu.bluesky.edge import FREE, EdgePosterior, posterior
 from insitu.errors import UsageError
 from insitu.types import Feature
 
-By = Literal["change", "place", "curvature"]
+By = Literal["auto", "change", "place", "curvature"]
 Spacing = Literal["linear", "log"]
 SHARE = 0.25
 TOGETHER = 0.8
@@ -38,6 +43,13 @@ TOGETHER = 0.8
 SURE, HINT = 25.0, 10.0
 """An edge must lower chi^2 by so much to be told, or to be looked into: noise alone reaches 25 in none and 10 in 2 of
 100 scans of 9 to 25 points (300 tried)."""
+SPARE = 3
+"""Points beyond the numbers that an edge has, so that their scatter about it can be seen."""
+MISFIT = 9.0
+"""Chi^2 per degree of freedom (scatter of three uncertainties) above which the points are not one edge."""
+OUTLINE = 16
+"""Points over the middle half of a change that outline it."""
+Step = tuple[list[float], str]
 
 
 class Scale:
@@ -47,9 +59,17 @@ class Scale:
         if spacing not in ("linear", "log"):
             raise UsageError(f"spacing {spacing!r}", where="spacing", expected="linear or log")
         self.log = spacing == "log"
+        start, stop = number("start", start), number("stop", stop)
         if self.log and not (start > 0.0 and stop > 0.0):
             raise UsageError(f"from {start} to {stop}", where="start, stop", expected="above 0 on a logarithmic grid")
-        self.start, self.stop = (math.log(start), math.log(stop)) if self.log else (float(start), float(stop))
+        self.start, self.stop = (math.log(start), math.log(stop)) if self.log else (start, stop)
+
+    def stood(self, place: float, reads: float, near: float) -> float:
+        """Where a point is: where it was to be, unless the motor reads that it is further than `near` from there."""
+        if self.log and not reads > 0.0:
+            return place
+        at = math.log(reads) if self.log else reads
+        return at if abs(at - place) > near else place
 
     def back(self, place: float) -> float:
         return math.exp(place) if self.log else place
@@ -75,24 +95,26 @@ class Grid:
     num: int
     most: int
     smallest: float
-    by: By = "change"
+    by: By = "auto"
     least: float = 0.0
     times: float = 3.0
 
     def __post_init__(self) -> None:
-        finite = all(map(math.isfinite, (self.start, self.stop, self.smallest, self.least, self.times)))
-        if not finite or self.start == self.stop:
+        for name in ("start", "stop", "smallest", "least", "times"):
+            if not math.isfinite(number(name, getattr(self, name))):
+                raise UsageError(f"{name} is {getattr(self, name)}", where=name, expected="a finite number")
+        if self.start == self.stop:
             raise UsageError(f"from {self.start} to {self.stop}", where="start, stop", expected="two different numbers")
-        if self.num < 3:
+        if whole("num", self.num) < 3:
             raise UsageError(f"{self.num} points", where="num", expected="3 or more")
-        if self.most < self.num:
+        if whole("most", self.most) < self.num:
             raise UsageError(f"at most {self.most} points", where="most", expected=f"{self.num} (num) or more")
         if self.smallest <= 0.0:
             raise UsageError(f"{self.smallest} as the smallest step", where="smallest", expected="more than 0")
         if self.least < 0.0 or self.times < 0.0:
             raise UsageError("a negative change", where="least, times", expected="0 or more")
-        if self.by not in ("change", "place", "curvature"):
-            raise UsageError(f"refined by {self.by!r}", where="by", expected="change, place or curvature")
+        if self.by not in ("auto", "change", "place", "curvature"):
+            raise UsageError(f"refined by {self.by!r}", where="by", expected="auto, change, place or curvature")
 
     def first(self) -> list[float]:
         """The points of the plain scan."""
@@ -108,29 +130,44 @@ class Grid:
     def next(self, known: Mapping[float, Feature], taken: Iterable[float]) -> list[float]:
         """Where to measure next, in increasing order; empty where nothing is to be learned. `known`: {x: feature with
         a value}, `taken`: every x that was measured, known or not."""
-        if self.by == "place" and (edge := _edge(known, self.smallest)) is not None:
-            return self._telling(edge, sorted(taken))
+        return self.step(known, sorted(taken))[0]
+
+    def step(self, known: Mapping[float, Feature], taken: Sequence[float]) -> Step:
+        """The same, and why it ends where nothing is to be learned. `taken` in increasing order."""
+        edge = _edge(known, self.smallest) if self.by in ("auto", "place") else None
+        if edge is not None and (self.by == "place" or _evident(edge)):
+            return self._telling(edge, taken)
         points = sorted(x for x, feature in known.items() if feature.value is not None)
         worth = self._worth(points, [known[x] for x in points])
         best = max((w for w, _, _ in worth), default=0.0)
-        taken = sorted(taken)
         found: list[tuple[float, float]] = []
         for w, a, b in worth:
             middle = self._middle(a, b, taken)
             if middle is not None and w >= SHARE * best > 0.0:
                 found.append((w, middle))
         top = max((w for w, _ in found), default=0.0)
-        return sorted(x for w, x in found if w >= TOGETHER * top)
+        nothing = "nothing else changes by more than its uncertainty"
+        return sorted(x for w, x in found if w >= TOGETHER * top), nothing
 
-    def _telling(self, edge: EdgePosterior, taken: Sequence[float]) -> list[float]:
+    def _telling(self, edge: EdgePosterior, taken: Sequence[float]) -> Step:
         """The place that says most about where the change lies; nothing where there is none, or it is known."""
-        if edge.gain < HINT or edge.size <= self.least or edge.sigma <= self.smallest / 2:
-            return []
+        if edge.gain < HINT or edge.size <= self.least:
+            return [], "nothing changes by more than its uncertainty"
+        if edge.sigma <= self.smallest / 2:
+            return [], "it is known where the change lies"
         places, points = edge.places(), np.asarray(taken)
         right = np.clip(np.searchsorted(points, places), 1, len(points) - 1)
         away = np.minimum(np.abs(places - points[right - 1]), np.abs(places - points[right]))
-        places = places[away >= self.smallest * (1 - 1e-9)]
-        return [float(places[np.argmax(edge.worth(places))])] if len(places) else []
+        wanted = places[away >= self.smallest * (1 - 1e-9)]
+        if self.by == "auto":
+            low, high = edge.middle()
+            room = (high - low) / OUTLINE
+            inside = (places >= low) & (places <= high) & (away >= max(room, self.smallest) * (1 - 1e-9))
+            if np.any(inside) or room <= self.smallest:
+                wanted = places[inside]
+        if not len(wanted):
+            return [], f"where it changes the points stand as near as they may, {self.smallest:g} apart"
+        return [float(wanted[np.argmax(edge.worth(wanted))])], ""
 
     def _middle(self, a: float, b: float, taken: Sequence[float]) -> float | None:
         """The middle of the widest gap between a and b (points without an answer lie between)."""
@@ -167,6 +204,11 @@ class Grid:
         return 0.0 if change <= self.least else max(0.0, change - self.times * sigma)
 
 
+def _evident(edge: EdgePosterior) -> bool:
+    """Whether the points are evidence for an edge, and for one alone."""
+    return len(edge.x) >= FREE + SPARE and edge.gain >= HINT and not (edge.weighed and edge.scale > MISFIT)
+
+
 def _edge(known: Mapping[float, Feature], narrowest: float) -> EdgePosterior | None:
     points = [(x, float(f.value), f.sigma or 0.0) for x, f in known.items() if f.value is not None]
     return posterior(points, narrowest / 2)
@@ -179,6 +221,8 @@ def located(known: Mapping[float, Feature], unit: str = "") -> Feature:
     edge = _edge(known, min((b - a for a, b in pairwise(x)), default=0.0))
     if edge is None:
         return Feature(None, unit, why=f"{len(x)} points are known, 7 are needed")
+    if edge.gain < SURE and edge.weighed and edge.scale > MISFIT:
+        return Feature(None, unit, why="neither a straight line nor one change describes the points")
     if edge.gain < SURE:
         return Feature(None, unit, why="a straight line describes the points as well")
     if min(np.sum(edge.x < edge.at), np.sum(edge.x > edge.at)) < 2:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -12,6 +13,7 @@ import bluesky.preprocessors as bpp
 from ophyd import Signal
 
 from insitu.bluesky.asking import PATIENCE, Asking, Plan
+from insitu.errors import UsageError
 from insitu.maths.weighted import WeightedMean
 from insitu.types import Feature
 
@@ -48,15 +50,71 @@ def in_run(plan: Plan, devices: Sequence[Any], md: Mapping[str, Any]) -> Plan:
     return str(uid or ""), result
 
 
+def asking_run(
+    session: Any,
+    features: Sequence[str],
+    within_s: float,
+    plan: Callable[[Asking], Plan],
+    devices: Sequence[Any],
+    md: Mapping[str, Any],
+) -> Plan:
+    """One run of a plan that asks for features; its `Outcome`, with the uid of the run."""
+    with Asking(session, features, within_s) as asking:
+        uid, outcome = yield from in_run(plan(asking), devices, md)
+        return replace(outcome, uids=(uid,))
+
+
 def take(asking: Asking, detectors: Sequence[Any], feature: Told, motor: Any = None) -> Plan:
     """A plan stub: take one point; its number, and what is told of it by now."""
     point = asking.number()
     moved = [] if motor is None else [motor]
     readings = yield from bps.trigger_and_read([*detectors, *moved, *asking.signals])
+    asking.reads = None if motor is None else _reads(readings, motor)
     if isinstance(feature, str):
         answer = yield from asking.ask(point)
         return point, None if answer is None else answer[feature]
     return point, _read(feature, readings)
+
+
+class Points:
+    """The points of a plan, and what is known of them by now: answers that come late count for what follows."""
+
+    def __init__(self, asking: Asking, detectors: Sequence[Any], feature: Told, motor: Any = None) -> None:
+        self._asking, self._detectors, self._feature, self._motor = asking, detectors, feature, motor
+        self._taken: list[tuple[float, int, Feature | None]] = []
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, place: float, stood: Callable[[float], float] | None = None) -> Plan:
+        """A plan stub: take the point at a place; what is told of it by now. `stood`: the place, given what the motor
+        reads there."""
+        point, value = yield from take(self._asking, self._detectors, self._feature, self._motor)
+        if stood is not None and self._asking.reads is not None:
+            place = stood(self._asking.reads)
+        self._taken.append((place, point, value))
+        return value
+
+    def places(self) -> list[float]:
+        """Where they were taken."""
+        return [x for x, _, _ in self._taken]
+
+    def told(self) -> tuple[tuple[float, Feature | None], ...]:
+        """(place, feature; None where it has no value), in the order of measuring."""
+        return tuple((x, value_of(self._asking, n, self._feature, value)) for x, n, value in self._taken)
+
+    def known(self) -> dict[float, Feature]:
+        """{place: feature} of those that have a value."""
+        return {x: value for x, value in self.told() if value is not None}
+
+
+def _reads(readings: Any, motor: Any) -> float | None:
+    """Where a motor says that it is; None where that is no number."""
+    try:
+        at = float(readings[motor.name]["value"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return at if math.isfinite(at) else None
 
 
 def _read(feature: Callable[[Mapping[str, Any]], Any], readings: Any) -> Feature | None:
@@ -80,6 +138,9 @@ def value_of(asking: Asking, point: int, feature: Told, value: Feature | None) -
 
 
 def asked(feature: Told) -> tuple[str, ...]:
+    """The keys that the pipeline is asked for. `UsageError` where it is neither a key nor a function."""
+    if not (isinstance(feature, str) or callable(feature)):
+        raise UsageError(f"{feature!r} tells nothing", where="feature", expected="a feature's key, or a function")
     return (feature,) if isinstance(feature, str) else ()
 
 
@@ -156,6 +217,12 @@ def tell(asking: Asking, points: int, value: Feature, why: str) -> Plan:
     }
     log.info("%s: %s", "the plan is done", said["why"])
     yield from _event("outcome", [Signal(name=f"outcome_{key}", value=told) for key, told in said.items()])
+
+
+def ended(asking: Asking, count: int, value: Feature, why: str, points: Sequence[tuple[float, Feature | None]]) -> Plan:
+    """A plan stub: the event of the stream `outcome` about `count` points, and the `Outcome`."""
+    yield from tell(asking, count, value, why)
+    return Outcome(points=tuple(points), value=value, why=why, unanswered=asking.missed)
 
 
 def _event(stream: str, signals: Sequence[Any]) -> Plan:

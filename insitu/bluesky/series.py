@@ -80,16 +80,18 @@ class Series:
         self._rows.close()
 
     def documents(
-        self, shape: Sequence[int], index: int | None, *, single: bool
+        self, shape: Sequence[int], index: int | None, *, single: bool, each: int = 0
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Where the rows are that no document has told yet, up to `index`. `single`: one for each row, for an event
-        (bluesky takes no wider ones there)."""
-        until = self.settled if index is None else min(index, self.settled)
+        """Where the rows are that no document has told yet, up to `index`. `single`: one for each index, for an event
+        (bluesky takes no wider ones there). `each`: so many rows are one index, as the shape of the data key says, and
+        not one row that it leaves out."""
+        settled = self.settled // (each or 1)
+        until = settled if index is None else min(index, settled)
         if self.over or until <= self._given:
             return
         if not self._resource:
             self._resource = str(uuid.uuid4())
-            parameters = {"chunk_shape": [1, *shape], "join_method": "stack"}
+            parameters = {"chunk_shape": [1, *shape], "join_method": "concat" if each else "stack"}
             yield "stream_resource", {
                 "uid": self._resource, "data_key": self.name, "mimetype": ZARR, "uri": self._rows.uri,
                 "parameters": parameters,

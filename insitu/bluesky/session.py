@@ -103,6 +103,11 @@ class Session:
         return self._following.run
 
     @property
+    def loop(self) -> Any:
+        """The RunEngine's, in which devices of ophyd-async live."""
+        return self._engine.loop
+
+    @property
     def pid(self) -> int:
         """Of the process of the run."""
         return self._following.pid

@@ -11,11 +11,13 @@ import bluesky.plan_stubs as bps
 import numpy as np
 
 from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.checking import checked_plan, whole
 from insitu.bluesky.exposing import Reference, Shift, allocated, shift_of
 from insitu.bluesky.moving import Approach, limit_of, unit_of
 from insitu.bluesky.reporting import (
     ADVISES,
     Outcome,
+    Points,
     Told,
     advise,
     asked,
@@ -23,9 +25,7 @@ from insitu.bluesky.reporting import (
     free,
     in_run,
     metadata,
-    take,
     tell,
-    value_of,
 )
 from insitu.errors import UsageError
 from insitu.types import Feature
@@ -63,10 +63,11 @@ def shift_scan(
     without answers, and all where the session advises. Never outside `[limits]`. Result: `Outcome`, points
     (spectrum, shift), value: the last shift.
     """
+    checked_plan(session, detectors, [energy, exposure], asked(mu))
     known, places = Reference(np.asarray(reference[0], float), np.asarray(reference[1], float)), np.unique(energies)
     if len(places) < 8 or not np.all(np.isfinite(places)):
         raise UsageError(f"{len(places)} energies", where="energies", expected="8 or more different numbers")
-    if num < 1 or not (math.isfinite(budget_s) and budget_s > 0.0 and reach > 0.0 and 0.0 < even <= 1.0):
+    if whole("num", num) < 1 or not (math.isfinite(budget_s) and budget_s > 0.0 and reach > 0.0 and 0.0 < even <= 1.0):
         raise UsageError(
             f"{num} spectra of {budget_s} s, a part {even} of it even, shifts up to {reach}",
             where="num, budget_s, even, reach",
@@ -81,21 +82,20 @@ def shift_scan(
     meta = metadata("shift_scan", exposure.name, mu, detectors, [energy], args, md)
 
     def spectrum(number: int, exposures: np.ndarray, adapted: str, last: float) -> Plan:
-        taken: list[tuple[float, float, int, Feature | None]] = []
+        points = Points(asking, [*detectors, exposure], mu, energy)
         for place, seconds in zip(places, exposures, strict=True):
             yield from bps.checkpoint()
             yield from mono.to(float(place))
             yield from clock.to(float(seconds))
-            point, value = yield from take(asking, [*detectors, exposure], mu, energy)
-            taken.append((float(place), float(seconds), point, value))
-        told = [(x, s, value_of(asking, point, mu, value)) for x, s, point, value in taken]
+            yield from points.take(float(place))
+        told = [(x, float(s), value) for (x, value), s in zip(points.told(), exposures, strict=True)]
         shift = _shift(told, known, last, reach)
         why = f"spectrum {number} of {num}, exposed {adapted}"
         unit = unit_of(energy)
         found = Feature(None, unit, why="the reference, moved, is not what was measured")
         if shift is not None:
             found = Feature(shift.value, unit, sigma=shift.sigma)
-        unknown = blind(asking, mu, {x: f for x, _, f in told if f is not None})
+        unknown = blind(asking, mu, points.known())
         wanted, how = alike, f"evenly: {unknown or 'the shift of the last one is not known'}"
         if shift is not None and not unknown and (shift.misfit is None or shift.misfit <= MISFIT):
             wanted, how = _bounded(places, known, shift.value, told, budget_s, even, limit), "where it tells the shift"
@@ -105,7 +105,7 @@ def shift_scan(
                 wanted, how = alike, f"evenly: {ADVISES}"
         elif shift is not None and not unknown:
             how = "evenly: the last one is no shifted reference"
-        yield from tell(asking, len(taken), found, why)
+        yield from tell(asking, len(points), found, why)
         return found, wanted, how, last if shift is None else shift.value
 
     with Asking(session, asked(mu), within_s) as asking:

@@ -4,8 +4,8 @@ Facts of bluesky that shape this: `abort` and `request_pause` inside a callback 
 without checkpoint aborts it; the reason of an abort is lost on its way to the stop document where the plan closes its
 run itself; a second abort breaks off the clean-up of the first; ending a plan that the operator has paused needs the
 main thread; the stock suspender gives up (and loses its trip, or fails the plan that begins) where the loop does not
-answer within 0.1 s. So: other threads; what cannot be done well is refused; and a preprocessor puts the reason into
-`close_run` and looks at the suspender at the beginning and at every checkpoint.
+answer within 0.1 s; what comes in the middle of an event or while a plan ends breaks it (`insitu.bluesky.guarding`).
+So: other threads; what cannot be done well is refused; and a preprocessor watches the messages of every plan.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 from bluesky import Msg
 from bluesky.suspenders import SuspenderBase
 from bluesky.utils import TransitionError  # pyright: ignore[reportPrivateImportUsage]
 
+from insitu.bluesky.guarding import GuardedPlan
 from insitu.errors import ActionRefusedError
 
 log = logging.getLogger(__name__)
@@ -28,17 +30,24 @@ ENDING = ("aborting", "stopping", "halting")
 PATIENCE_S = 10.0
 """How long an abort waits for a RunEngine that is between two states."""
 RETRY_S = 0.002
+LOOK_S = 0.02
+"""A plan that could not be interrupted is looked at again after so long."""
 KEPT = 1000
 """Runs of the RunEngine whose plan is remembered."""
 
 
 class SuspendOnVerdict(SuspenderBase):
-    """Suspends while the signal is not 0. `reason()` is the justification that bluesky shows and records."""
+    """Suspends while the signal is not 0. `reason()` is the justification that bluesky shows and records. `guard()`:
+    whether the plan may be interrupted now; where it may not, that is looked at again."""
 
     def __init__(self, signal: Any, reason: Callable[[], str], **kwargs: Any) -> None:
         super().__init__(signal, **kwargs)
         self._reason = reason
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self._looks = False
+        self.guard: Callable[[], bool] = lambda: True
+        self.asked = False
+        """Whether a suspension was asked for that has not begun."""
 
     def __call__(self, value: Any, **_: Any) -> None:
         """The signal has changed. Waits for nobody: the RunEngine's loop does the rest."""
@@ -49,7 +58,7 @@ class SuspendOnVerdict(SuspenderBase):
                 self._let_go()
             elif not self._tripped:
                 self._tripped = True
-                self.RE.loop.call_soon_threadsafe(self._request)
+                _soon(self.RE.loop, self._look)
 
     def remove(self) -> None:
         """Taken from its RunEngine: whoever waits goes on."""
@@ -71,18 +80,45 @@ class SuspendOnVerdict(SuspenderBase):
             self._waiting.append((loop, event))
         await event.wait()
 
-    def _request(self) -> None:
-        """In the RunEngine's loop: suspend the plan that runs. One that does not stays at its next checkpoint."""
+    def ask(self) -> None:
+        """In the RunEngine's loop: suspend the plan that runs, if it may be interrupted; not one that is suspended."""
         engine = self.RE
-        if engine is not None and self._tripped and engine.state == "running" and engine.resumable:
+        if engine is None or self.asked or not self._tripped:
+            return
+        if engine.state == "running" and engine.resumable and engine.rewindable and self.guard():
+            self.asked = True
             engine.request_suspend(
-                self.clear, pre_plan=self._pre_plan, post_plan=self._post_plan, justification=self._get_justification()
+                self._begun, pre_plan=self._pre_plan, post_plan=self._post_plan, justification=self._get_justification()
             )
+
+    def _look(self) -> None:
+        """In the RunEngine's loop: as soon as it may be interrupted."""
+        engine = self.RE
+        if engine is None or not self._tripped or self._looks:
+            return
+        self.ask()
+        self._looks = True
+        engine.loop.call_later(LOOK_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks = False
+        self._look()
+
+    async def _begun(self) -> None:
+        """What the suspension waits for; a plan that is being ended meanwhile waits for nothing."""
+        self.asked = False
+        engine = self.RE
+        if engine is None or engine.state != "running":
+            return
+        await self.clear()
+        if engine.state == "running" and not engine.rewindable:  # still in this suspension
+            for bundler in getattr(engine, "_run_bundlers", {}).values():
+                await bundler.suspend_monitors()  # bluesky subscribes again now: every value would come twice
 
     def _let_go(self) -> None:
         waiting, self._waiting, self._tripped = self._waiting, [], False
         for loop, event in waiting:
-            loop.call_soon_threadsafe(loop.call_later, self._sleep, event.set)
+            _soon(loop, loop.call_later, self._sleep, event.set)
 
     def _should_suspend(self, value: Any) -> bool:
         return bool(value)
@@ -181,6 +217,7 @@ class EngineActor:
                     why = f"{type(e).__name__}: {e}"
                 else:
                     why = ""
+                self._wake()
                 break
             time.sleep(RETRY_S)
         self._suspend(False)
@@ -190,46 +227,32 @@ class EngineActor:
             log.warning("insitu: %s was not done: %s", what, why)
             self._tell(what, why)
 
+    def _wake(self) -> None:
+        """A plan that the operator pauses in the very moment in which it is ended would sleep for ever: bluesky wakes
+        only one that had been paused before. (There is no public way to.)"""
+        permit, until = getattr(self._engine, "_run_permit", None), time.monotonic() + PATIENCE_S
+        while self._engine.state in ENDING and time.monotonic() < until:
+            if permit is not None and not permit.is_set():
+                _soon(self._engine.loop, permit.set)
+            time.sleep(RETRY_S)
+
     def preprocess(self, plan: Any) -> Generator[Msg, Any, Any]:
-        """A preprocessor for `RE.preprocessors`: the stop document says why a run of ours was ended, and a plan that
-        the suspender could not stop in time waits at its beginning or at its next checkpoint."""
+        """A preprocessor for `RE.preprocessors`: the stop document says why a run of ours was ended, and the plan is
+        held and interrupted only where bluesky can take it (`GuardedPlan`)."""
         self._ending = ""
         self._plan += 1
+        if self.suspender is not None:
+            self.suspender.asked = False
+        return GuardedPlan(self._engine, plan, self.suspender, lambda: self._ending, self._opened).messages()
 
-        return self._watched(plan)
-
-    def _watched(self, plan: Any) -> Generator[Msg, Any, Any]:
-        answer, error = None, None
-        yield from self._wait()
-        while True:
-            try:
-                msg: Msg = plan.send(answer) if error is None else plan.throw(error)
-            except StopIteration as e:
-                return e.value
-            answer, error = None, None
-            if msg.command == "close_run" and self._ending and not msg.kwargs.get("reason"):
-                msg = msg._replace(kwargs={**msg.kwargs, "reason": self._ending})
-            try:
-                answer = yield msg
-                if msg.command == "open_run":
-                    self._opened(answer)
-                if msg.command == "checkpoint":
-                    yield from self._wait()
-            except GeneratorExit:
-                plan.close()
-                raise
-            except Exception as e:  # noqa: BLE001 - the plan's own affair: handed to it
-                error = e
-
-    def _opened(self, run: Any) -> None:
+    def _opened(self, run: str) -> None:
         """A run of the RunEngine has begun in this plan."""
-        self._plan_of[str(run)] = self._plan
+        self._plan_of[run] = self._plan
         while len(self._plan_of) > KEPT:
             del self._plan_of[next(iter(self._plan_of))]
 
-    def _tripped(self) -> bool:
-        return self.suspender is not None and self.suspender.tripped and self._engine.state == "running"
 
-    def _wait(self) -> Generator[Msg, Any, Any]:
-        if self.suspender is not None and self._tripped():
-            yield Msg("wait_for", None, [self.suspender.clear])
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[..., Any], *args: Any) -> None:
+    """In a loop, unless that is over: then no plan runs either."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *args)

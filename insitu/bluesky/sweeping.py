@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import bluesky.plan_stubs as bps
 
 from insitu.bluesky.asking import Asking, Plan
+from insitu.bluesky.checking import checked_plan, whole
 from insitu.bluesky.moving import Approach, limit_of, unit_of
 from insitu.bluesky.reporting import (
     ADVISES,
-    Outcome,
+    Points,
     Told,
     advise,
     asked,
+    asking_run,
+    ended,
     free,
-    in_run,
     metadata,
-    take,
-    tell,
-    value_of,
 )
 from insitu.errors import UsageError
 from insitu.types import Feature
@@ -116,7 +114,8 @@ def sweep_scan(
     For the frequency of a drive: `refine_scan(..., spacing="log", by="place")` on the permeability, whose real part
     goes over from one value to another where it relaxes.
     """
-    if num < 1:
+    checked_plan(session, detectors, [amplitude], asked(feature))
+    if whole("num", num) < 1:
         raise UsageError(f"{num} loops", where="num", expected="1 or more")
     loops, unit = Saturating(start, most, up=up, agree=agree, again=again), unit_of(amplitude)
     approach = Approach(amplitude, limit_of(session, amplitude), settle_s=settle_s)
@@ -124,14 +123,13 @@ def sweep_scan(
     args = {"start": start, "most": most, "num": num, "up": up, "agree": agree, "again": again}
     meta = metadata("sweep_scan", amplitude.name, feature, detectors, [amplitude], args, md)
 
-    def sweeps() -> Plan:
-        taken: list[tuple[float, int, Feature | None]] = []
+    def sweeps(asking: Asking) -> Plan:
+        points = Points(asking, detectors, feature, amplitude)
         place, advised = float(start), False
         for _ in range(num):
             yield from bps.checkpoint()
             yield from approach.to(place)
-            point, value = yield from take(asking, detectors, feature, amplitude)
-            taken.append((place, point, value))
+            value = yield from points.take(place)
             if value is None or (isinstance(feature, str) and not asking.reachable):
                 continue  # nobody says anything: the amplitude stays
             if free(asking, feature):
@@ -144,11 +142,6 @@ def sweep_scan(
             "the loop is saturated" if loops.saturated else f"it is not saturated, or not known to be, at {place:g}"
         )
         why = f"{num} loops are done; {reached}" + (f": {ADVISES}" if advised else "")
-        last = Feature(place, unit)
-        yield from tell(asking, num, last, why)
-        points = tuple((a, value_of(asking, point, feature, value)) for a, point, value in taken)
-        return Outcome(points=points, value=last, why=why, unanswered=asking.missed)
+        return (yield from ended(asking, num, Feature(place, unit), why, points.told()))
 
-    with Asking(session, asked(feature), within_s) as asking:
-        uid, outcome = yield from in_run(sweeps(), [*detectors, amplitude], meta)
-        return replace(outcome, uids=(uid,))
+    return (yield from asking_run(session, asked(feature), within_s, sweeps, [*detectors, amplitude], meta))

@@ -2,7 +2,7 @@
 
     from insitu.bluesky.tiled import teach
     teach()
-    RE.subscribe(TiledWriter.from_uri(...))          # better in a process of its own: it takes 0.2 s a document
+    writer = TiledWriter.from_uri(...)          # not as a subscriber: see `insitu.bluesky.carrier`
 
 Tiled's server reads Zarr by itself; it has to be started with the data root among its readable storage.
 """

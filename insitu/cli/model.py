@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from insitu.cli.model_options import Folder, Keys, Unsigned
 from insitu.cli.options import AsJson
 from insitu.cli.say import answer, size, table
 
@@ -39,13 +40,6 @@ COMMANDS: dict[str, str] = {
 HELP = """Networks as signed bundles: verify one, see what it says of itself, make keys, keep and switch them.
 
 FOLDER is the folder of a bundle. A bundle that is refused: exit status 6."""
-
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The bundle: a folder with a manifest.json.")]
-Keys = Annotated[
-    list[Path] | None,
-    typer.Option("--key", metavar="FILE", help="A public key that is trusted as well (or a folder of *.pub); repeat."),
-]
-Unsigned = Annotated[bool, typer.Option("--allow-unsigned", help="Look at it although nobody signed it.")]
 
 
 def application() -> typer.Typer:

@@ -7,35 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from insitu.cli.model_options import Folder, Keys, Labelled, LeastGain, MostLoss, Out, Runs, Serial, Sign, Unsigned
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot
 from insitu.cli.say import answer, table
+from insitu.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from insitu.models.bundle import Bundle
     from insitu.models.quantise import Outcome, Trial
-
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The bundle.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the new bundle.")]
-Sign = Annotated[
-    Path | None, typer.Option("--sign", metavar="FILE", help="The private key to sign with; else it is unsigned.")
-]
-Keys = Annotated[
-    list[Path] | None, typer.Option("--key", metavar="FILE", help="A public key that is trusted as well; repeatable.")
-]
-Unsigned = Annotated[bool, typer.Option("--allow-unsigned", help="Take a bundle that nobody signed.")]
-Runs = Annotated[
-    list[str] | None,
-    typer.Option("--run", "-r", metavar="RUN", help="Stored frames to calibrate and try on; repeatable."),
-]
-Labelled = Annotated[
-    Path | None,
-    typer.Option("--labelled", metavar="FILE", help="npz with `input` and `right`: prepared inputs, labels by people."),
-]
-MostLoss = Annotated[float, typer.Option("--most-loss", metavar="POINTS", help="What may be lost, in points of 100.")]
-LeastGain = Annotated[float, typer.Option("--least-gain", metavar="TIMES", help="How much faster it must be.")]
-Serial = Annotated[int | None, typer.Option("--serial", metavar="N", help="Of the new bundle; else the next one.")]
 
 
 def quantise(
@@ -121,10 +102,10 @@ def _bundle(folder: Path, keys: list[Path] | None, allow_unsigned: bool) -> Bund
 
 def _inputs(bundle: Bundle, runs: list[str] | None, labelled: Path | None, data_root: Path) -> tuple[np.ndarray, Trial]:
     """Inputs to calibrate with, and those to try on: of stored runs, else what comes with the bundle. Every fourth of
-    them is only tried on."""
+    them is only tried on. Raises `ModelError` where there are too few."""
     import numpy as np
 
-    from insitu.models.quantise import Trial
+    from insitu.models.quantise import FEWEST, Trial
 
     if runs:
         from insitu.catalog import find_run
@@ -136,12 +117,25 @@ def _inputs(bundle: Bundle, runs: list[str] | None, labelled: Path | None, data_
     else:
         own = bundle.calibration()
         found, said = (bundle.golden()[0], "golden.npz") if own is None else (own, "calibration.npz")
+        if len(found) < FEWEST:
+            raise _too_few(bundle, len(found), said)
     if labelled is not None:
         return found, _labelled(labelled)
     held = np.arange(len(found)) % 4 == 3
     if len(found) < 32:  # too few to hold any back: the golden ones are tried as well
         return found, Trial(inputs=np.concatenate([found, bundle.golden()[0]]), origin=f"{said} and golden.npz")
     return found[~held], Trial(inputs=found[held], origin=f"{said}, every fourth")
+
+
+def _too_few(bundle: Bundle, count: int, said: str) -> ModelError:
+    from insitu.models.quantise import FEWEST
+
+    none = "" if said == "calibration.npz" else "it has no calibration.npz, and "
+    return ModelError(
+        f"{none}{said} holds {count} inputs", where=bundle.manifest.name,
+        expected=f"{FEWEST} or more prepared inputs, by which the ranges of its numbers are found",
+        remedy="Run a recipe that names it (`insitu run RECIPE`), and give that run: --run last",
+    )  # fmt: skip
 
 
 def _labelled(path: Path) -> Trial:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insitu.cli.model_registry import Keys, Root
+from insitu.cli.model_options import Keys, Serial, Sign
+from insitu.cli.model_registry import Root
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot
 from insitu.cli.say import answer, note, size, table
 
@@ -19,16 +20,14 @@ if TYPE_CHECKING:
 def refit(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="The folder of a bundle, or registry:NAME.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where the new bundle goes.")],
-    sign: Annotated[
-        Path | None, typer.Option("--sign", metavar="FILE", help="The private key to sign with; else it is unsigned.")
-    ] = None,
+    sign: Sign = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A table of labels, else all that `insitu label take` kept.")
     ] = None,
     update: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write what has changed here as well: some kilobytes.")
     ] = None,
-    serial: Annotated[int | None, typer.Option(metavar="N", help="Of the new bundle; else the next one.")] = None,
+    serial: Serial = None,
     loss: Annotated[float, typer.Option(help="Share of right answers that a source may lose.")] = 0.01,
     root: Root = None,
     key: Keys = None,

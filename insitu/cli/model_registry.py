@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from insitu.cli.model_options import Keys
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Operator, operator_name
 from insitu.cli.say import answer, clock, table
 
@@ -22,9 +23,6 @@ Which = Annotated[
 Root = Annotated[
     Path | None,
     typer.Option("--registry", metavar="DIR", help="The registry; else INSITU_MODELS, else among the user's data."),
-]
-Keys = Annotated[
-    list[Path] | None, typer.Option("--key", metavar="FILE", help="A public key that is trusted as well; repeatable.")
 ]
 Why = Annotated[str, typer.Option("--why", "-m", help="The reason; it is written into the registry's log.")]
 

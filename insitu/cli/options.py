@@ -46,6 +46,9 @@ Run = Annotated[
     str,
     typer.Argument(metavar="[RUN]", autocompletion=runs, help="Path, uid, unique beginning of a uid, or `last`."),
 ]
+Processes = Annotated[
+    int, typer.Option("--processes", min=0, help="At most so many measure frames; 0: as many as processors are idle.")
+]
 Recipe = Annotated[
     str, typer.Argument(metavar="RECIPE", autocompletion=recipes, help="Name or path of a recipe, e.g. xrd_1d.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Run, Sets, Verbose, recipes
+from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Processes, Run, Sets, Verbose, recipes
 from insitu.cli.run import ending, unseen
 from insitu.cli.say import answer, note
 
@@ -21,6 +21,10 @@ def reanalyse(
     ] = "",
     data_root: DataRoot = DATA_ROOT,
     sets: Sets = None,
+    afresh: Annotated[
+        bool, typer.Option("--afresh", help="Compute every feature, also those that would come out the same.")
+    ] = False,
+    processes: Processes = 0,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> int:
@@ -33,7 +37,14 @@ def reanalyse(
     chosen = recipe or path / "recipe.toml"
     setup = load(chosen, sets=sets or (), detectors=stored_detectors(path), purpose="replay")
     root = _root_of(path) or data_root
-    summary = again(path, setup, data_root=root, observer=_progress if verbose or not as_json else None)
+    summary = again(
+        path,
+        setup,
+        data_root=root,
+        observer=_progress if verbose or not as_json else None,
+        afresh=afresh,
+        processes=processes or None,
+    )
     body = summary.as_dict()
     if not any((root / "runs").glob(f"*/{path.name}")):
         body["notes"].append(

@@ -6,21 +6,23 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Run
+from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Processes, Run
 from insitu.cli.say import answer, table
 
 SHOWN = 20
 """How many findings are printed for people; `--json` has all."""
 
 
-def verify(run: Run = "last", data_root: DataRoot = DATA_ROOT, as_json: AsJson = False) -> int:
+def verify(
+    run: Run = "last", data_root: DataRoot = DATA_ROOT, processes: Processes = 0, as_json: AsJson = False
+) -> int:
     """Prove a stored run: chain, digests, counts, and every record computed again. Exit 1 if anything differs."""
     from insitu.catalog import find_run
     from insitu.replay import verify as prove
 
     path = find_run(run, data_root)
     shown = sys.stderr.isatty() and not as_json
-    report = prove(path, progress=_progress if shown else None)
+    report = prove(path, progress=_progress if shown else None, processes=processes or None)
     if shown:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     body = report.as_dict()

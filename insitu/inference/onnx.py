@@ -14,6 +14,7 @@ thread, one frame; where the manifest says `batch_exact`, `many` gives the same 
 The model `network` makes verdicts of these numbers.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from insitu.models.preparing import Prepared, preparation
 from insitu.types import KEY, ArrayFeature, Feature, Frame, Output, References
 
 BATCH = 64
-"""Frames at once, where the bundle allows it."""
+"""Frames at once, where the bundle allows it and this processor keeps to it."""
+MOST_NUMBERS = 1 << 14
+"""Of their inputs: what a network makes of more does not stay in the processor's cache, and is slower."""
 Numbers = dict[str, Feature | ArrayFeature]
 
 
@@ -64,7 +67,7 @@ class Onnx:
             for n in self._shape[1:]:
                 cut(n, n, self._overlap)
         self.outputs = {f"{self.name}_{key}": output for key, output in self._promised().items()}
-        self.batch = BATCH if m.batch_exact and m.inputs.shape[0] is None and m.task != "segmentation" else 1
+        self.batch = at_once(self._shape) if self._loaded.exact else 1
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
         """The numbers of one frame."""
@@ -164,6 +167,15 @@ class Onnx:
     def _without(self, why: str) -> Mapping[str, Feature | ArrayFeature]:
         """No numbers at all, and why."""
         return {key: Feature(None, output.unit, why=why) for key, output in self.outputs.items()}
+
+
+def at_once(shape: tuple[int, ...]) -> int:
+    """How many prepared inputs of a shape are best given to a network at once.
+
+    >>> at_once((1, 64)), at_once((2, 1024))
+    (64, 8)
+    """
+    return max(1, min(BATCH, MOST_NUMBERS // max(1, math.prod(shape))))
 
 
 def _each(raw: list[np.ndarray], rows: Iterator[int]) -> Iterator[tuple[np.ndarray, int]]:

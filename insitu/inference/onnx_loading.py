@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 MOST = 8
 """Sessions that are kept."""
+TRIED = 19
+"""Frames with which it is tried whether a batch gives the same bits: no multiple of what a processor does at once."""
 
 
 class Loaded(NamedTuple):
-    """A bundle and how to run it. The session is used by any thread, each run in the thread that asks."""
+    """A bundle and how to run it. The session is used by any thread, each run in the thread that asks. `exact`: it may
+    be given several frames at once, to the same bits; so says its manifest, and so it did here with golden inputs."""
 
     bundle: Bundle
     session: "ort.InferenceSession"
+    exact: bool = False
 
     @property
     def manifest(self) -> Manifest:
@@ -64,11 +68,24 @@ def load(folder: Path, *, allow_unsigned: bool = False, stored: bool = False) ->
     if _digest(bundle.files) != key[0]:
         raise ModelError("changed while it was read", where=str(folder), remedy="Read it again")
     loaded = Loaded(bundle, session(bundle))
+    loaded = loaded._replace(exact=_exact(loaded))
     with _LOCK:
         while len(_KEPT) >= MOST:
             _KEPT.pop(next(iter(_KEPT)))
         _KEPT[key] = loaded
     return loaded
+
+
+def _exact(loaded: Loaded) -> bool:
+    """Whether batches give the bits of single frames on this processor, too."""
+    m = loaded.manifest
+    if not m.batch_exact or m.inputs.shape[0] is not None or m.task == "segmentation":
+        return False
+    golden = loaded.bundle.golden()[0]
+    inputs = golden[np.arange(TRIED) % len(golden)]
+    single = [loaded.run(x[None]) for x in inputs]
+    together = loaded.run(inputs)
+    return all(np.concatenate([found[i] for found in single]).tobytes() == y.tobytes() for i, y in enumerate(together))
 
 
 def _terms(allow_unsigned: bool) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Journal:
 
     def standings(self) -> dict[str, Standing]:
         """What the entries fold to, by name."""
-        return fold(self.entries())
+        return self._folded(self.entries())
 
     def append(self, kind: str, make: Make) -> None:
         """One entry behind the others; nobody else can switch between what `make` sees and the entry."""
@@ -46,7 +46,7 @@ class Journal:
             db.execute("BEGIN IMMEDIATE")
             try:
                 entries = list(self._checked(db))
-                made = make(fold(entries))
+                made = make(self._folded(entries))
                 if made is not None:
                     body = canonical(dict(made) | {"time_ns": time.time_ns(), "operator": self.operator})
                     digest = link(entries[-1].hash if entries else START, kind, body)
@@ -87,11 +87,22 @@ class Journal:
             db.execute("SELECT id, kind, body, hash FROM log ORDER BY id")
         ):
             if number != row or not isinstance(body, bytes) or link(previous, str(kind), body) != digest:
-                raise StorageError(
-                    f"entry {row} of the registry's log is not what was written",
-                    where=str(self.path),
-                    expected="a log that only grew",
-                    remedy="Restore the registry from a backup, or begin a new one with `insitu model add`",
-                )
+                raise self._strange(f"entry {row} of the registry's log is not what was written")
             previous = digest
-            yield Entry(kind=kind, body=orjson.loads(body), hash=digest)
+            try:
+                yield Entry(kind=kind, body=orjson.loads(body), hash=digest)
+            except orjson.JSONDecodeError as e:
+                raise self._strange(f"entry {row} of the registry's log is no JSON: {e}") from e
+
+    def _folded(self, entries: Sequence[Entry]) -> dict[str, Standing]:
+        """What they fold to. A chain that somebody has made anew may hold anything."""
+        try:
+            return fold(entries)
+        except (KeyError, TypeError, AttributeError, IndexError) as e:
+            raise self._strange(f"the registry's log holds an entry without sense: {type(e).__name__}: {e}") from e
+
+    def _strange(self, what: str) -> StorageError:
+        return StorageError(
+            what, where=str(self.path), expected="a log that only grew",
+            remedy="Restore the registry from a backup, or begin a new one with `insitu model add`",
+        )  # fmt: skip

@@ -3,7 +3,7 @@
 | task | score, in points |
 |---|---|
 | classification | part of the inputs whose best label is right |
-| multilabel | part of all labels that are rightly there or not |
+| multilabel | mean over inputs of 2 x labels rightly said / (labels said + labels there); none of either is right |
 | segmentation | mean over labels of intersection / union of the pixels |
 | anomaly | part of the inputs rightly above or below the threshold |
 | regression | 1 - rms error / standard deviation of what is right, and no less than 0 |
@@ -54,6 +54,10 @@ def score(manifest: Manifest, found: np.ndarray, right: np.ndarray) -> float:
         spread = float(np.std(right))
         error = float(np.sqrt(np.mean((found - right) ** 2)))
         return 100.0 * max(0.0, 1.0 - (error / spread if spread > 0.0 else error))
+    if manifest.task == "multilabel":
+        either = np.count_nonzero(found, axis=1) + np.count_nonzero(right, axis=1)
+        both = np.count_nonzero(np.logical_and(found, right), axis=1)
+        return 100.0 * float(np.mean(np.where(either > 0, 2.0 * both / np.maximum(either, 1), 1.0)))
     if manifest.task == "segmentation":
         there = [n for n in range(int(max(found.max(), right.max())) + 1) if (found == n).any() or (right == n).any()]
         parts = [np.sum((found == n) & (right == n)) / np.sum((found == n) | (right == n)) for n in there]

@@ -8,29 +8,24 @@ that is at least `least_gain` times as fast and loses at most `most_loss` points
 B. Jacob et al., CVPR 2018, 2704.
 """
 
-import logging
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from insitu.errors import MissingExtraError, ModelError
+from insitu.errors import ModelError
 from insitu.models import bundle as bundles
 from insitu.models.bundle import Bundle
 from insitu.models.manifest import Latency, Manifest, Metric, Quantisation, Tolerance
 from insitu.models.quality import decisions, score
+from insitu.models.quantise_forms import convolutions_of_few, dynamic, static
 from insitu.models.stopwatch import processor, side_by_side
 
 FULL, STATIC, INNER, DYNAMIC = "fp32", "static-int8", "static-int8-inner", "dynamic-int8"
-FEW = 4
-"""Channels of a convolution below which 8 bits gain nothing."""
 FEWEST = 8
 """Calibration inputs without which ranges are not known."""
-MOST = 512
 STEP = 1.0 / 100.0
 """Part of the largest output by which int8 kernels of two processors may differ."""
 
@@ -152,101 +147,6 @@ def _why(gain: float, loss: float, most_loss: float, least_gain: float) -> str:
     if loss > most_loss:
         return f"{loss:.2f} points lost, more than {most_loss:g}"
     return ""
-
-
-def static(model: bytes, calibration: np.ndarray, *, leave: Sequence[str] = ()) -> bytes:
-    """The network with QDQ nodes: U8 activations, S8 weights per channel. `leave`: nodes that stay as they are."""
-    quantization = _quantization()
-
-    class Reader(quantization.CalibrationDataReader):
-        def __init__(self, name: str) -> None:
-            self.rows: Iterator[np.ndarray] = iter(np.asarray(calibration[:MOST], np.float32))
-            self.name = name
-
-        def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-            row = next(self.rows, None)
-            return None if row is None else {self.name: row[None]}
-
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        given, made = _prepared(model, Path(folder)), Path(folder) / "int8.onnx"
-        quantization.quantize_static(
-            given, made, Reader(_input_of(model)), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
-            activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
-            nodes_to_exclude=list(leave),
-        )  # fmt: skip
-        return _plain(made)
-
-
-def dynamic(model: bytes) -> bytes:
-    """The network with ranges of activations found at each call."""
-    quantization = _quantization()
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        given, made = _prepared(model, Path(folder)), Path(folder) / "int8.onnx"
-        quantization.quantize_dynamic(given, made, weight_type=quantization.QuantType.QUInt8)
-        return _plain(made)
-
-
-def convolutions_of_few(model: bytes) -> list[str]:
-    """The names of convolutions that read fewer than 4 channels, if there are others as well."""
-    import onnx
-
-    graph = onnx.load_from_string(model).graph
-    channels = {w.name: w.dims[1] for w in graph.initializer if len(w.dims) > 1}
-    all_of_them = [n for n in graph.node if n.op_type == "Conv" and n.input[1] in channels]
-    narrow = [n.name for n in all_of_them if channels[n.input[1]] < FEW and n.name]
-    return narrow if len(narrow) < len(all_of_them) else []
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tool's advice to do what was done."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def _prepared(model: bytes, folder: Path) -> Path:
-    """The network as a file, with the sizes of everything in it."""
-    import onnx
-
-    path = folder / "fp32.onnx"
-    onnx.save(onnx.shape_inference.infer_shapes(onnx.load_from_string(model)), path)
-    return path
-
-
-def _plain(path: Path) -> bytes:
-    """The bytes of a network, with standard operators only and the version of them that it uses."""
-    import onnx
-
-    made = onnx.load(path)
-    strange = {node.domain for node in made.graph.node} - {"", "ai.onnx"}
-    if strange:
-        raise ModelError(
-            f"quantising gave operators of {', '.join(sorted(strange))}", expected="standard operators only"
-        )
-    kept = [o for o in made.opset_import if o.domain in ("", "ai.onnx")]
-    del made.opset_import[:]
-    made.opset_import.extend(kept)
-    del made.metadata_props[:]
-    return made.SerializeToString(deterministic=True)
-
-
-def _input_of(model: bytes) -> str:
-    import onnx
-
-    return onnx.load_from_string(model).graph.input[0].name
-
-
-def _quantization() -> Any:
-    try:
-        import onnx  # noqa: F401 - what onnxruntime's tool works with
-        from onnxruntime import quantization
-    except ImportError as e:
-        raise MissingExtraError("onnx", "models", purpose="changing a network") from e
-    return quantization
 
 
 def successor(bundle: Bundle, taken: Candidate, outcome: Outcome, *, serial: int | None = None) -> Manifest:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from insitu.errors import ModelError, NotFoundError
+from insitu.errors import ModelError, NotFoundError, StorageError
 from insitu.models.bundle import Bundle, read_bundle
 from insitu.models.journal import Journal, Make
 from insitu.models.objects import copy_in, place
@@ -120,8 +120,8 @@ class Registry:
     def choose(self, name: str, lot: float) -> Choice:
         """Which bundle acts in a run that begins now, and which looks on. `lot`: a number drawn from [0, 1); below the
         canary's share the canary acts, and the current one looks on. A canary or shadow that is damaged is left out; a
-        current bundle that is damaged is rolled back to the last one that is whole. Both are told and logged. Raises
-        `ModelError` where none is whole."""
+        current bundle that is damaged is rolled back to the last one that is whole. Both are told and logged; where the
+        log cannot be written that is told too, and holds for this run. Raises `ModelError` where none is whole."""
         standing = self.standing(name)
         told: list[str] = []
         while True:
@@ -137,8 +137,12 @@ class Registry:
                 if not standing.past:
                     raise
                 told.append(f"the current bundle of {name} cannot be used and was rolled back: {e}")
-                self._journal.append("rollback", _undone(name, standing, str(e)))
-                standing = self.standing(name)
+                try:
+                    self._journal.append("rollback", _undone(name, standing, str(e)))
+                    standing = self.standing(name)
+                except StorageError as full:
+                    told.append(f"this could not be recorded, and holds for this run: {full}")
+                    standing = replace(standing, current=standing.past[-1], past=standing.past[:-1])
         beside = self._usable(standing, standing.canary, "canary", told)
         if beside is not None and lot < standing.share:
             return Choice(name=name, acting=beside, role="canary", twin=current, told=tuple(told))
@@ -269,7 +273,10 @@ class Registry:
             return self._read(standing, digest)
         except ModelError as e:
             told.append(f"the {what} of {standing.name} cannot be used and is left out: {e}")
-            self.note(standing.name, {"digest": digest, "left_out": what, "why": str(e)})
+            try:
+                self.note(standing.name, {"digest": digest, "left_out": what, "why": str(e)})
+            except StorageError as full:
+                told.append(f"this could not be recorded: {full}")
             return None
 
     def _whole(self, standing: Standing, digest: str) -> bool:

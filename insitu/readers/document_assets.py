@@ -1,12 +1,14 @@
-"""Frames that documents only point at: arrays in HDF5, TIFF files, Zarr and .npy beside the instrument.
+"""Frames that documents only point at: arrays in HDF5, Zarr and .npy beside the instrument; `document_files` has files
+with a frame each.
 
-`open_asset` takes a `stream_resource` or a `resource`; the asset gives rows by number. A file that is still being
-written may not have them yet: `NotYetError`, and the caller tries again.
+`open_asset` takes a `stream_resource` or a `resource`; the asset gives the frames of an index. A file that is still
+being written may not have them yet: `NotYetError`, and the caller tries again.
 """
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,18 +18,23 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 
 from insitu.errors import ConfigError, FormatError
+from insitu.readers.document_layout import Part, is_colour
 
 NEXUS = "/entry/data/data"
+KINDS = (
+    "application/x-hdf5, application/x-zarr, a sequence of image/tiff, image/jpeg or application/x-npy, AD_HDF5,"
+    " AD_HDF5_SINGLE, AD_TIFF or NPY_SEQ"
+)
 
 
 class NotYetError(Exception):
-    """The rows are not there yet, and may come."""
+    """The frames are not there yet, and may come."""
 
 
 class Asset(Protocol):
-    """Rows `first` up to `last` of an array, `(rows, ...)`."""
+    """`frames`: those of an index, `(frames, ...)`."""
 
-    def rows(self, first: int, last: int) -> np.ndarray: ...
+    def frames(self, index: int, part: Part) -> np.ndarray: ...
 
     def close(self) -> None: ...
 
@@ -35,141 +42,158 @@ class Asset(Protocol):
 def open_asset(resource: Mapping[str, Any]) -> Asset:
     """What a `stream_resource` (mimetype, uri, parameters) or an older `resource` (spec, path, kwargs) points at.
     `FormatError` for a kind that is not known here or a place that is not on this machine."""
+    from insitu.readers.document_files import READ, Files
+
     parameters = dict(resource.get("parameters") or resource.get("resource_kwargs") or {})
-    kind = str(resource.get("mimetype") or resource.get("spec") or "")
+    kind = str(resource.get("mimetype") or resource.get("spec") or "").lower()
     path = _path(resource)
-    if "hdf5" in kind or kind.startswith("AD_HDF5"):
+    if kind.startswith("ad_hdf5_single"):
+        return Files(path, parameters, "hdf5")
+    if "hdf5" in kind:
         return _Hdf5(path, str(parameters.get("dataset") or parameters.get("path") or NEXUS))
     if "zarr" in kind:
         return _Zarr(path, str(parameters.get("dataset") or ""))
-    if "tiff" in kind.lower():
-        return _Files(path, parameters)
-    if "npy" in kind.lower():
+    if "npy" in kind and path.suffix == ".npy":
         return _Npy(path)
-    raise FormatError(
-        f"frames of the kind {kind!r} cannot be read",
-        where=str(path),
-        expected="application/x-hdf5, application/x-zarr, image/tiff, AD_HDF5, AD_TIFF or NPY_SEQ",
-    )
+    for name in READ:
+        if name in kind:
+            return Files(path, parameters, name)
+    raise FormatError(f"frames of the kind {kind!r} cannot be read", where=str(path), expected=KINDS)
 
 
 def _path(resource: Mapping[str, Any]) -> Path:
     uri = resource.get("uri")
     if uri is None:
-        return Path(str(resource.get("root", ""))) / str(resource.get("resource_path", "")).lstrip("/")
-    parsed = urlparse(str(uri))
-    if parsed.scheme not in ("file", "") or parsed.netloc not in ("", "localhost", "127.0.0.1", os.uname().nodename):
-        raise FormatError("the frames are not on this machine", where=str(uri), expected="file://localhost/...")
-    return Path(unquote(parsed.path))
+        path = Path(str(resource.get("root", ""))) / str(resource.get("resource_path", "")).lstrip("/")
+        told = str(path)
+    else:
+        parsed = urlparse(str(uri))
+        here = parsed.netloc.lower() in ("", "localhost", "127.0.0.1", os.uname().nodename.lower())
+        if parsed.scheme not in ("file", "") or not here:
+            raise FormatError(
+                "the frames are not on this machine",
+                where=str(uri),
+                expected="file://localhost/...",
+                remedy="Let the writer name the place where this machine sees the file",
+            )
+        path, told = Path(unquote(parsed.path)), str(uri)
+    if not path.is_absolute():
+        raise FormatError(
+            "nobody knows in which folder the frames are", where=told, expected="a whole path: file://localhost/..."
+        )
+    return path
 
 
-class _Hdf5:
-    def __init__(self, path: Path, dataset: str) -> None:
+class Rows(ABC):
+    """Frames along the first dimension of one array."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @abstractmethod
+    def array(self) -> Any:
+        """The array as it is now, with `shape` and slices. Any exception: it is not there yet."""
+
+    def frames(self, index: int, part: Part) -> np.ndarray:
         try:
-            import h5py
-
-            with suppress(ImportError):
-                import hdf5plugin  # noqa: F401  - codecs of area detectors
-        except ImportError as e:
-            raise ConfigError(
-                "documents point at HDF5", where="data", expected="h5py", remedy="pip install 'insitu[xrd]'"
-            ) from e
-        self.path, self.dataset, self._h5py = path, dataset, h5py
-        self._file: Any = None
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        try:
-            if self._file is None:
-                self._file = self._h5py.File(self.path, "r", libver="latest", swmr=True)
-            array = self._file[self.dataset]
-            array.id.refresh()
-        except (OSError, KeyError, RuntimeError) as e:
+            array = self.array()
+            shape = tuple(array.shape)
+        except ConfigError:
+            raise
+        except Exception as e:  # every library has errors of its own, also for files that are not finished
             self.close()
             raise NotYetError(f"{self.path}: {e}") from e
-        if len(array) < last:
-            self.close()  # a writer without SWMR: look again with a fresh handle
-            raise NotYetError(f"{self.path} holds {len(array)} of {last} frames")
-        return np.asarray(array[first:last])
+        if not shape:
+            raise FormatError("it is one number and no array", where=str(self.path))
+        first, last = _span(len(shape), index, part)
+        if shape[0] < last:
+            self.close()  # a writer that tells nobody: look again with a fresh handle
+            raise NotYetError(f"{self.path} holds {shape[0]} of {last} rows")
+        try:
+            found = np.asarray(array[first:last])
+        except Exception as e:
+            self.close()
+            raise NotYetError(f"{self.path}: {type(e).__name__}: {e}") from e
+        if len(shape) == part.rank:
+            found = found[np.newaxis]
+        elif last - first < part.each:
+            found = found[0]
+        return fitting(found, part, self.path)
+
+    def close(self) -> None:  # noqa: B027 - most hold none
+        """No handle is held any more."""
+
+
+def _span(ndim: int, index: int, part: Part) -> tuple[int, int]:
+    """The rows of an index."""
+    if ndim == part.rank:  # frames stand one below the other, as one long one
+        return index * part.rows, (index + 1) * part.rows
+    stacked = part.stacked if part.stacked is not None else part.rank is not None and ndim > part.rank + 1
+    each = 1 if stacked else part.each
+    return index * each, (index + 1) * each
+
+
+def fitting(found: np.ndarray, part: Part, path: Path) -> np.ndarray:
+    """Frames `(frames, ...)` as they were described; `FormatError` where they are something else."""
+    while part.rank is not None and found.ndim > part.rank + 1 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.shape[0] != part.each:
+        raise FormatError(
+            f"it has {found.shape[0]} frames for one index", where=str(path), expected=f"{part.each}, as described"
+        )
+    if part.rank is not None and found.ndim != part.rank + 1 and not is_colour(found.shape[1:]):
+        raise FormatError(
+            f"a frame in it has the shape {list(found.shape[1:])}",
+            where=str(path),
+            expected=f"{part.rank} dimensions, as its data key says",
+            remedy="Correct shape, chunk_shape or join_method of the documents, or name the dims in the detector file",
+        )
+    return found
+
+
+class _Hdf5(Rows):
+    def __init__(self, path: Path, dataset: str) -> None:
+        super().__init__(path)
+        self.dataset = dataset
+        self._file: Any = None
+
+    def array(self) -> Any:
+        if self._file is None:
+            self._file = h5py().File(self.path, "r", libver="latest", swmr=True)
+        array = self._file[self.dataset]
+        array.id.refresh()
+        return array
 
     def close(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            with suppress(Exception):  # a file that was cut off behind our back
+                file.close()
 
 
-class _Zarr:
+class _Zarr(Rows):
     def __init__(self, path: Path, dataset: str) -> None:
-        self.path = path / dataset if dataset else path
+        super().__init__(path / dataset.strip("/") if dataset else path)
 
-    def rows(self, first: int, last: int) -> np.ndarray:
+    def array(self) -> Any:
         import zarr
 
-        try:
-            array = zarr.open_array(self.path, mode="r")
-        except Exception as e:
-            raise NotYetError(f"{self.path}: {e}") from e
-        if len(array.shape) == 0 or array.shape[0] < last:
-            raise NotYetError(f"{self.path} holds {array.shape[0] if array.shape else 0} of {last} frames")
-        try:
-            return np.asarray(array[first:last])
-        except Exception as e:
-            raise NotYetError(f"{self.path}: {e}") from e
-
-    def close(self) -> None:
-        """Nothing is held."""
+        return zarr.open_array(self.path, mode="r")
 
 
-class _Npy:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        try:
-            array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as e:
-            raise NotYetError(f"{self.path}: {e}") from e
-        if len(array) < last:
-            raise NotYetError(f"{self.path} holds {len(array)} of {last} frames")
-        return np.array(array[first:last])
-
-    def close(self) -> None:
-        """Nothing is held."""
+class _Npy(Rows):
+    def array(self) -> Any:
+        return np.load(self.path, mmap_mode="r", allow_pickle=False)
 
 
-class _Files:
-    """One file for each frame: a template (`%s%s_%6.6d.tiff` of areaDetector, `{:06d}.tif` of ophyd-async), numbers."""
-
-    def __init__(self, path: Path, parameters: Mapping[str, Any]) -> None:
-        self.folder, self.parameters = path, parameters
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        return np.stack([self._one(index) for index in range(first, last)])
-
-    def _one(self, index: int) -> np.ndarray:
-        try:
-            import tifffile
-        except ImportError as e:
-            raise ConfigError(
-                "documents point at TIFF files", where="data", expected="tifffile", remedy="pip install 'insitu[video]'"
-            ) from e
-        path = self.file(index)
-        try:
-            return np.asarray(tifffile.imread(path))
-        except Exception as e:
-            raise NotYetError(f"{path}: {e}") from e
-
-    def file(self, index: int) -> Path:
-        """The file of one frame."""
-        template = str(self.parameters.get("template", "{:06d}.tif"))
-        name = str(self.parameters.get("filename", ""))
-        if self.folder.suffix.lower() in (".tif", ".tiff"):
-            return self.folder
-        if "%" in template:
-            try:
-                return Path(template % (f"{self.folder}/", name, index))
-            except TypeError:
-                return self.folder / (template % index)
-        return self.folder / template.format(index)
-
-    def close(self) -> None:
-        """Nothing is held."""
+def h5py() -> Any:
+    """The library, with the codecs of area detectors."""
+    try:
+        import h5py
+    except ImportError as e:
+        raise ConfigError(
+            "documents point at HDF5", where="data", expected="h5py", remedy="pip install 'insitu[xrd]'"
+        ) from e
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401
+    return h5py

@@ -16,15 +16,15 @@ import numpy as np
 import orjson
 
 from insitu.readers.assemble import Assembler, Layout, Point
-from insitu.readers.document_arrays import Arrays
+from insitu.readers.document_arrays import Arrays, array_of
+from insitu.readers.document_external import Pointers
 from insitu.readers.document_items import Document, External, Item, Stream
-from insitu.readers.document_values import burst, nanoseconds, numbers, unit_of
-from insitu.readers.spectrum import clean
+from insitu.readers.document_layout import burst
+from insitu.readers.document_values import labels_of, nanoseconds, numbers, unit_of
 from insitu.readers.static_axes import StaticAxes
 from insitu.types import Arrival, Feature, Invalid
 
 log = logging.getLogger(__name__)
-MOST_LABEL = 400
 NO_FRAME = np.empty(0)
 MISSED = "insitu_missed"
 """No document of bluesky: tells of events that did not come, {"frames": {descriptor: how many}}."""
@@ -53,8 +53,7 @@ class Frames:
         self._scan = Assembler(layout, source) if layout else None
         self._starts: dict[str, Document] = {}
         self._streams: dict[str, Stream] = {}
-        self._resources: dict[str, Document] = {}
-        self._datums: dict[str, Document] = {}
+        self._pointers = Pointers()
         self._other: dict[str, Feature] = {}
         self.number = 0
         self.runs = 0
@@ -71,6 +70,10 @@ class Frames:
             return
         try:
             yield from take(document)
+        except KeyError as e:
+            yield self.invalid(name, document, f"it has no {e}")
+        except ValueError as e:
+            yield self.invalid(name, document, str(e))
         except Exception as e:  # noqa: BLE001 - documents come from outside: whatever is wrong with one is told
             yield self.invalid(name, document, f"{type(e).__name__}: {e}")
 
@@ -105,15 +108,14 @@ class Frames:
     def _descriptor(self, document: Document) -> Iterator[Item]:
         start = self._starts.get(document["run_start"])
         if start is None:
-            yield self.invalid("descriptor", document, "its start document has not come")
-            return
-        self._streams[document["uid"]] = stream = Stream(document, start)
-        if document.get("name", "primary") != self.stream:
+            why = f"its start document {document['run_start']!r} has not come, or its run is over"
+            yield self.invalid("descriptor", document, why)
             return
         wanted = [self.data] if self._scan is None else [self._scan.layout.axis, *self._scan.layout.channels]
         missing = [key for key in wanted if key not in document["data_keys"]]
-        stream.ours = not missing
-        if missing:
+        mine = document.get("name", "primary") == self.stream
+        self._streams[document["uid"]] = Stream(document, start, ours=mine and not missing)
+        if mine and missing:
             self._tell(missing[0], ", ".join(sorted(document["data_keys"])) or "none")
 
     def _tell(self, missing: str, there: str) -> None:
@@ -126,14 +128,24 @@ class Frames:
     def _event_page(self, document: Document) -> Iterator[Item]:
         import event_model
 
+        many = len(document["seq_num"])
+        for part in ("data", "timestamps"):
+            for key, column in document[part].items():
+                if len(column) != many:  # they would be cut to the shortest without a word
+                    why = f"{part} {key!r} has {len(column)} values, and there are {many} events"
+                    yield self.invalid("event_page", document, why)
+                    self.number += max(0, many - 1)
+                    return
         page: Any = document
         for event in event_model.unpack_event_page(page):
-            yield from self._event(event)
+            yield from self("event", event)
 
     def _event(self, event: Document) -> Iterator[Item]:
         stream = self._streams.get(event["descriptor"])
         if stream is None:
-            yield self.invalid("event", event, "its descriptor has not come")
+            yield self.invalid(
+                "event", event, f"its descriptor {event['descriptor']!r} has not come, or its run is over"
+            )
             return
         if not stream.ours:
             self._other |= numbers(event, stream.keys)
@@ -162,7 +174,7 @@ class Frames:
         values = tuple(float(data[key]) for key in layout.channels)
         mine = {layout.axis, *layout.channels}
         context = {**self._other, **numbers(event, stream.keys, without=mine)}
-        time_ns = nanoseconds(event["timestamps"].get(layout.channels[0], event["time"]))
+        time_ns = self._time(event, stream, layout.channels[0])[0]
         provisional = scan.add(Point(at=float(data[layout.axis]), values=values, time_ns=time_ns, context=context))
         if provisional is not None:
             yield provisional
@@ -179,23 +191,15 @@ class Frames:
     def _array(self, event: Document, stream: Stream) -> Iterator[Item]:
         value, head = event["data"][self.data], self._head(event, stream)
         if isinstance(value, str):
-            datum = self._datums.pop(value, None)
-            resource = self._resources.get(datum["resource"]) if datum else None
-            if datum is None or resource is None:
-                yield self.invalid("event", event, f"its datum {value!r} has not come")
-                return
-            first = int(datum["datum_kwargs"].get("point_number", 0))
-            each = int(resource.get("resource_kwargs", {}).get("frame_per_point", 1))
-            yield External(resource, first * each, (first + 1) * each, self._numbered(head, each))
+            resource, index, part = self._pointers.of_datum(value)
+            yield External(resource, index, part, self._numbered(head, part.each))
             return
-        dtype = stream.keys[self.data].get("dtype_numpy")
-        array = np.asarray(value) if isinstance(value, np.ndarray) or not dtype else np.asarray(value, np.dtype(dtype))
-        yield from self.frames(array, self._numbered(head, burst(array.shape)))
+        parts = self._arrays.parts(array_of(value, stream.keys[self.data].get("dtype_numpy")))
+        yield from self.frames(parts, self._numbered(head, len(parts)))
 
-    def frames(self, array: np.ndarray, head: Arrival) -> Iterator[Arrival | Invalid]:
-        """The frames of one event: an array `(frames, y, x)` holds as many as it has rows. `head` has the number of
-        the first."""
-        for frame, why in self._arrays(array, head):
+    def frames(self, parts: np.ndarray, head: Arrival) -> Iterator[Arrival | Invalid]:
+        """The frames `(frames, ...)` of one event. `head` has the number of the first."""
+        for frame, why in self._arrays(parts, head):
             document = {"shape": list(frame.data.shape)}
             yield self.invalid("event", document, why, frame.source_seq) if why else frame
 
@@ -207,25 +211,29 @@ class Frames:
     def _head(self, event: Document, stream: Stream) -> Arrival:
         """All of a frame but its data."""
         key = stream.keys.get(self.data, {})
-        stamps = event.get("timestamps", {})
+        time_ns, given = self._time(event, stream, self.data)
+        labels = {} if given else {"clock_warning": f"the document's time is {event.get('time')!r}: this is another"}
         return Arrival(
             source=self.source,
             data=NO_FRAME,
             dims=("x",),
             unit=unit_of(key) or self.unit,
-            time_ns=nanoseconds(stamps.get(self.data, event["time"])),
-            clock="ioc",
+            time_ns=time_ns,
+            clock="ioc" if given else "arrival",
             context={**self._other, **numbers(event, stream.keys, without={self.data})},
-            labels=self._labels(stream.start),
+            labels={**labels_of(stream.start, self.labels), **labels},
             source_run_uid=str(stream.start["uid"]),
         )
 
-    def _labels(self, start: Document) -> dict[str, str]:
-        found = {clean(key): start[key] for key in self.labels if start.get(key) not in (None, "")}
-        return {k: v if isinstance(v, str) else repr(v)[:MOST_LABEL] for k, v in found.items()}
+    def _time(self, event: Document, stream: Stream, key: str) -> tuple[int, bool]:
+        """When it was, and whether the event says so; else, when the stream began."""
+        for told in (event.get("timestamps", {}).get(key), event.get("time")):
+            if (time_ns := nanoseconds(told)) is not None:
+                return time_ns, True
+        return nanoseconds(stream.descriptor.get("time")) or nanoseconds(stream.start.get("time")) or 0, False
 
     def _resource(self, document: Document) -> Iterator[Item]:
-        self._resources[document["uid"]] = document
+        self._pointers.resource(document)
         yield from ()
 
     def _datum_page(self, document: Document) -> Iterator[Item]:
@@ -233,54 +241,56 @@ class Frames:
 
         page: Any = document
         for datum in event_model.unpack_datum_page(page):
-            yield from self._datum(datum)
+            self._pointers.datum(datum)
+        yield from ()
 
     def _datum(self, document: Document) -> Iterator[Item]:
-        self._datums[document["datum_id"]] = document
+        self._pointers.datum(document)
         yield from ()
 
     def _stream_datum(self, document: Document) -> Iterator[Item]:
-        resource = self._resources.get(document["stream_resource"])
         stream = self._streams.get(document["descriptor"])
-        if resource is None or stream is None:
-            lacks = "stream_resource" if resource is None else "descriptor"
-            yield self.invalid("stream_datum", document, f"its {lacks} has not come")
+        if stream is None:
+            raise ValueError(f"its descriptor {document['descriptor']!r} has not come, or its run is over")
+        stretch = self._pointers.of_stream(document, stream.descriptor, self.data, self._arrays.rank)
+        if stretch is None or not stream.ours:
             return
-        if resource["data_key"] != self.data:
-            return
-        each = burst(stream.keys[self.data].get("shape", ()))
-        nothing = {"time": stream.descriptor.get("time", 0.0), "timestamps": {}, "data": {}}
+        self.number += stretch.missed
+        nothing = {"time": stream.descriptor.get("time"), "timestamps": {}, "data": {}}
         timed = any(not str(key.get("external", "")) for key in stream.keys.values())
-        for index in range(document["indices"]["start"], document["indices"]["stop"]):
-            head = replace(self._head(nothing, stream), clock="arrival")
-            item = External(resource, index * each, (index + 1) * each, self._numbered(head, each))
+        head = replace(self._head(nothing, stream), clock="arrival")
+        for index, seq_num in stretch:
+            mine = self._numbered(head, stretch.part.each)
+            item = External(stretch.resource, index, stretch.part, mine, seq_num)
             if timed:
                 stream.waiting.append(item)
             else:
                 yield item
 
     def _with_event(self, event: Document, stream: Stream) -> Iterator[Item]:
-        """The event of a row that was pointed at: its time and its numbers are the frame's."""
-        if not stream.waiting:
-            return  # an event without a frame of ours
-        item = stream.waiting.popleft()
-        yield item._replace(head=replace(self._head(event, stream), source_seq=item.head.source_seq))
+        """The event of a row that was pointed at: its time and its numbers are the frame's. Rows that were late for
+        their own event have none."""
+        late, mine = stream.until(int(event.get("seq_num", 0)))
+        yield from late
+        if mine is not None:
+            yield mine._replace(head=replace(self._head(event, stream), source_seq=mine.head.source_seq))
 
     def _missed(self, document: Document) -> Iterator[Item]:
         """The numbers of frames that did not come are left out."""
         for uid, events in document["frames"].items():
             stream = self._streams.get(uid)
             if self._scan is None and stream is not None and stream.ours:
-                self.number += events * burst(stream.keys.get(self.data, {}).get("shape", ()))
+                self.number += events * burst(stream.keys.get(self.data, {}).get("shape", ()), self._arrays.rank)
         yield from ()
 
     def _stop(self, document: Document) -> Iterator[Item]:
         uid = document["run_start"]
         if self._starts.pop(uid, None) is None:
-            yield self.invalid("stop", document, "its start document has not come")
+            yield self.invalid("stop", document, f"its start document {uid!r} has not come, or its run is over")
             return
         for key in [key for key, s in self._streams.items() if s.start["uid"] == uid]:
             yield from self._streams.pop(key).waiting
+        self._pointers.forget(uid)
         if self._scanned_run == uid:
             yield from self._scanned(complete=document.get("exit_status") == "success")
         self.runs += 1

@@ -1,4 +1,4 @@
-"""What events of bluesky documents hold: numbers with units, times, shapes."""
+"""What bluesky documents hold: numbers with units, times, labels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from insitu.readers.spectrum import clean
 from insitu.types import Feature
 
 Document = Mapping[str, Any]
-
-
-def burst(shape: Any) -> int:
-    """How many frames one event holds."""
-    return int(shape[0]) if len(shape) == 3 and shape[0] else 1
+MOST_LABEL = 400
+LATEST_S = 9e9
+"""Seconds since 1970 beyond which a time is none (they would not go into 64 bits of nanoseconds)."""
 
 
 def unit_of(key: Document) -> str:
@@ -25,10 +23,27 @@ def unit_of(key: Document) -> str:
     return unit if isinstance(unit, str) else ""
 
 
-def nanoseconds(seconds: float) -> int:
-    """Seconds since 1970 in ns, as exactly as a double tells them."""
-    whole = math.floor(seconds)
-    return whole * 1_000_000_000 + round((seconds - whole) * 1e9)
+def nanoseconds(seconds: Any) -> int | None:
+    """Seconds since 1970 in ns, as exactly as a double tells them; None for what is no time.
+
+    >>> nanoseconds(1.5), nanoseconds(float("nan")), nanoseconds("now")
+    (1500000000, None, None)
+    """
+    if isinstance(seconds, (str, bool)) or seconds is None:
+        return None
+    try:
+        whole = math.floor(seconds)
+        found = whole * 1_000_000_000 + round((seconds - whole) * 1e9)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(found) if 0 < seconds < LATEST_S else None
+
+
+def labels_of(start: Document, keys: Collection[str]) -> dict[str, str]:
+    """Keys of a start document as labels."""
+    told = {clean(key): start[key] for key in keys if start.get(key) is not None}
+    texts = {key: value if isinstance(value, str) else repr(value)[:MOST_LABEL] for key, value in told.items()}
+    return {key: text for key, text in texts.items() if text}
 
 
 def numbers(event: Document, keys: Mapping[str, Document], without: Collection[str] = ()) -> dict[str, Feature]:
@@ -41,7 +56,7 @@ def numbers(event: Document, keys: Mapping[str, Document], without: Collection[s
         unit = unit_of(keys.get(key, {}))
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         found[name] = Feature(number, unit) if math.isfinite(number) else Feature(None, unit, why=f"it was {number}")
     return found

@@ -6,12 +6,9 @@ because of us. What does not fit into the queue is counted, and the frame number
 
 from __future__ import annotations
 
-import copy
 import logging
-import queue
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,18 +18,19 @@ import orjson
 from insitu import units
 from insitu.errors import ConfigError, FormatError, SourceError, UnitError
 from insitu.readers.assemble import layout_of
-from insitu.readers.device import FRAME
 from insitu.readers.document_assets import Asset, NotYetError, open_asset
+from insitu.readers.document_feed import FRAME, LOOK_S, Feed
 from insitu.readers.document_frames import Document, External, Frames, Item
 from insitu.readers.static_axes import StaticAxes
 from insitu.types import Arrival, Detector, Feature, Invalid
 
 log = logging.getLogger(__name__)
-LOOK_S = 0.05
 OPEN_ASSETS = 8
+FUTURE_S, PAST_S = 5.0, 86400.0
+"""An event whose time is further from ours than so says so in its label; those of a fly scan come long after."""
 
 
-class Documents:
+class Documents(Feed):
     """A reader of bluesky documents.
 
     `path`: a file with one `[name, document]` in JSON on each line; without it, documents come by `feed`. `stream`:
@@ -42,6 +40,8 @@ class Documents:
     points at and that are not in their file yet. `queue`: how many documents may wait. `axes`: of an
     array, by its dims.
     """
+
+    data = frozenset({"event", "event_page", "stream_datum"})
 
     def __init__(
         self,
@@ -66,13 +66,10 @@ class Documents:
             )
         if runs is not None and runs < 1:
             raise ConfigError(f"{runs} runs", where="runs", expected="1 or more")
-        if queue < 1:
-            raise ConfigError(f"a queue of {queue}", where="queue", expected="1 or more")
+        super().__init__(queue)
         self.path, self.runs, self.wait = str(path), runs, wait
         self.source = detector.source if detector else "det"
         self.labels = tuple(labels)
-        self.dropped = 0
-        """Documents that did not fit into the queue."""
         self._frames = Frames(
             source=self.source,
             stream=stream,
@@ -83,45 +80,17 @@ class Documents:
             unit=detector.unit if detector else "",
             axes=StaticAxes(axes, detector.dims if detector else ()),
         )
-        self._queue: Any = _queue(queue)
-        self._closed = False
-        self._hand: list[tuple[str, Document]] = []
+        self._told = 0  # of those that were dropped
         self._assets: dict[str, Asset] = {}
+        self._given_up: set[str] = set()
 
-    def feed(self, name: str, document: Document) -> None:
-        """Take a document of a running session. Only enqueues; never waits, never raises."""
-        if name == FRAME:
-            return  # of a device of ours, large, and nothing for this reader
-        try:
-            self._queue.put_nowait((name, copy.copy(document)))
-        except Exception:  # noqa: BLE001 - whatever it is: the scan is not to notice
-            self.dropped += 1
-
-    def waits(self) -> bool:
-        """Whether data were fed that never became a frame."""
-        with self._queue.mutex:
-            names = {name for name, _ in (*self._hand, *self._queue.queue)}
-        return bool(names & {"event", "event_page", "stream_datum"})
-
-    def waiting(self) -> int:
-        """How many documents were fed and not taken yet."""
-        return self._queue.qsize()
-
-    def left(self) -> list[tuple[str, Document]]:
-        """What was fed and never became a frame, because the run had ended: for the reader of the next one."""
-        found, self._hand = self._hand, []
-        with suppress(queue.Empty):
-            while True:
-                found.append(self._queue.get_nowait())
-        return found
-
-    def close(self) -> None:
-        """No more documents will come: the reader ends when those that wait have been read."""
-        self._closed = True
+    def wants(self, name: str, document: Document) -> bool:
+        """All but the frames of a device of ours, which are large and nothing for this reader."""
+        return name != FRAME
 
     def __call__(self) -> Iterator[Arrival | Invalid | None]:
         try:
-            yield from self._from_file() if self.path else self._live()
+            yield from self._from_file() if self.path else self.live()
             for item in self._frames.end():
                 yield from self._read(item)
             if self.dropped:
@@ -131,24 +100,16 @@ class Documents:
                 asset.close()
             self._assets.clear()
 
-    def _live(self) -> Iterator[Arrival | Invalid | None]:
-        told = 0
-        while True:
-            try:
-                name, document = self._queue.get(timeout=LOOK_S)
-            except queue.Empty:
-                if self._closed:
-                    return
-                yield None
-                continue
-            if self.dropped > told:  # events among them, as far as anybody can tell: their numbers are missing
-                self._frames.number += self.dropped - told
-                told = self.dropped
-            self._hand = [(name, document)]  # stays there if the run ends before its frame was taken
-            yield from self._document(name, document)
-            self._hand = []
-            if self.runs is not None and self._frames.runs >= self.runs:
-                return
+    def over(self) -> bool:
+        """Whether all runs that were asked for have ended."""
+        return self.runs is not None and self._frames.runs >= self.runs
+
+    def given(self, name: str, document: Document) -> Iterator[Arrival | Invalid | None]:
+        """What a document gives; behind those that were dropped."""
+        if self.dropped > self._told:  # events among them, as far as anybody can tell: their numbers are missing
+            self._frames.number += self.dropped - self._told
+            self._told = self.dropped
+        yield from self._document(name, document)
 
     def _from_file(self) -> Iterator[Arrival | Invalid | None]:
         path = Path(self.path).expanduser()
@@ -175,40 +136,57 @@ class Documents:
             yield from self._read(item)
 
     def _read(self, item: Item) -> Iterator[Arrival | Invalid | None]:
-        """An item as it is, or the frames that it points at, once they are there."""
+        """An item as it is, or the frames that it points at, once they are there. Where one was given up, those behind
+        it in the same resource are looked for once: nothing waits for a writer that is dead."""
         if not isinstance(item, External):
-            yield _in_ev(item)
+            yield _in_ev(self._timed(item))
             return
-        until, key = time.monotonic() + self.wait, str(item.resource["uid"])
+        key = str(item.resource["uid"])
+        until = 0.0 if key in self._given_up else time.monotonic() + self.wait
         while True:
             try:
                 asset = self._assets.get(key) or self._open(key, item.resource)
-                array = asset.rows(item.first, item.last)
+                parts = asset.frames(item.at, item.part)
                 break
             except NotYetError as e:
-                why = f"its frame did not come within {self.wait:g} s: {e}"
+                told = (
+                    "did not come, as one before it"
+                    if key in self._given_up
+                    else f"did not come within {self.wait:g} s"
+                )
+                why = f"its frame {told}: {e}"
             except (ConfigError, FormatError) as e:
                 why, until = str(e), 0.0
+            except Exception as e:  # noqa: BLE001 - whatever the writer has left there: it is told, and the next is read
+                why, until = f"its frame cannot be read: {type(e).__name__}: {e}", 0.0
             if time.monotonic() >= until:
+                self._given_up.add(key)
                 yield self._frames.invalid("stream_datum", item.resource, why, item.head.source_seq)
                 return
             yield None
             time.sleep(LOOK_S)
-        untimed = item.head.clock != "ioc" and not self.path
-        head = replace(item.head, time_ns=time.time_ns()) if untimed else item.head
-        if array.ndim == 3 and item.last - item.first == 1:
-            array = array[0]
-        yield from self._frames.frames(array, head)
+        self._given_up.discard(key)
+        for frame in self._frames.frames(parts, item.head):
+            yield self._timed(frame)
+
+    def _timed(self, item: Arrival | Invalid) -> Arrival | Invalid:
+        """With our time where its document has none; with a word where its time cannot be."""
+        if self.path or not isinstance(item, Arrival):
+            return item
+        now = time.time_ns()
+        if item.clock != "ioc":
+            return replace(item, time_ns=now)
+        off = (item.time_ns - now) / 1e9
+        if -PAST_S <= off <= FUTURE_S:
+            return item
+        warning = f"the document's time is {abs(off):.3g} s in the {'future' if off > 0 else 'past'}"
+        return replace(item, clock_sigma_ns=abs(item.time_ns - now), labels={**item.labels, "clock_warning": warning})
 
     def _open(self, key: str, resource: Document) -> Asset:
         while len(self._assets) >= OPEN_ASSETS:
             self._assets.pop(next(iter(self._assets))).close()
         self._assets[key] = asset = open_asset(resource)
         return asset
-
-
-def _queue(size: int) -> Any:
-    return queue.Queue(size)
 
 
 def _in_ev(item: Arrival | Invalid) -> Arrival | Invalid:

@@ -30,13 +30,18 @@ def scalar_type(parameters: object) -> np.dtype:
     return np.dtype(SCALARS[int(parameters)])
 
 
+def check_known(codec: str) -> None:
+    """`ValueError` for a codec that is not known here."""
+    if codec not in _CODECS:
+        raise ValueError(f"its codec is {codec!r}, which is not known here: there are {', '.join(KNOWN)}")
+
+
 def unpacked(packed: bytes, codec: str, dtype: np.dtype, count: int) -> np.ndarray:
     """`count` elements `(count,)` of `dtype`. `ValueError`: what is wrong, for people."""
     nbytes = count * dtype.itemsize
     if nbytes > LARGEST:
         raise ValueError(f"it would unpack into {nbytes} bytes: at most 1 GiB is believed")
-    if codec not in _CODECS:
-        raise ValueError(f"its codec is {codec!r}, which is not known here: there are {', '.join(KNOWN)}")
+    check_known(codec)
     try:
         raw = _CODECS[codec](packed, nbytes, dtype.itemsize)
     except ValueError:

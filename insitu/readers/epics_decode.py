@@ -2,9 +2,7 @@
 gives in the shape of an NTScalarArray. A structure is anything with `value["field"]` and `value.get("field")`: p4p's
 `Value`, or plain dicts.
 
-`source_seq` is the NTNDArray's `uniqueId` (as 32 bits without sign): gaps are frames that were lost on the way. Where
-the counter steps back while the time goes on, it was set back: 2**32 is added for every time, so that nothing is taken
-for a frame that had come before. A counter that never counts is not believed at all.
+`source_seq` is the NTNDArray's `uniqueId`, as `epics_numbers` believes it.
 """
 
 from __future__ import annotations
@@ -15,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from insitu.readers.epics_codec import scalar_type, unpacked
+from insitu.readers.document_layout import is_colour
+from insitu.readers.epics_codec import check_known, scalar_type, unpacked
+from insitu.readers.epics_numbers import Numbers
 from insitu.readers.spectrum import clean
 from insitu.types import Arrival, Clock, Feature, Invalid
 
@@ -23,9 +23,10 @@ EPICS_EPOCH_S = 631152000
 SEVERITIES = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 STATUSES = ("none", "device", "driver", "record", "db", "conf", "undefined", "client")
 MOST_LABEL = 400
-STANDING_STILL = 3
-"""So many frames with one number one after the other: it is no counter."""
 _COLOURS = {2: ("y", "x", "channel"), 3: ("y", "channel", "x"), 4: ("channel", "y", "x")}
+_MODES = ("mono", "bayer", "rgb1", "rgb2", "rgb3")
+LATEST_S = 9_000_000_000
+"""Seconds since 1970 beyond which a time is none (it would not go into 64 bits of nanoseconds)."""
 
 
 class WrongTypeError(Exception):
@@ -48,7 +49,7 @@ def stamp_ns(stamp: Any) -> int | None:
         seconds, nano = int(field(stamp, "secondsPastEpoch")), int(field(stamp, "nanoseconds") or 0)
     except (TypeError, ValueError):
         return None
-    return None if seconds in (0, EPICS_EPOCH_S) or seconds < 0 else seconds * 1_000_000_000 + nano
+    return None if seconds == EPICS_EPOCH_S or not 0 < seconds < LATEST_S else seconds * 1_000_000_000 + nano
 
 
 def alarm_of(value: Any) -> tuple[int | None, str, str]:
@@ -69,41 +70,10 @@ def number(value: Any, unit: str = "") -> Feature | None:
         return None
     try:
         plain = float(value) if not isinstance(value, (int, np.integer)) else int(value)
-    except (TypeError, ValueError):
+        finite = math.isfinite(plain)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return Feature(plain, unit) if math.isfinite(plain) else Feature(None, unit, why=f"it was {plain}")
-
-
-class Numbers:
-    """The instrument's numbers of frames as ours may believe them; see the head of this file. `wraps`: the detector
-    file says how wide the counter is, so a step back is its overflow."""
-
-    def __init__(self, *, wraps: bool = False) -> None:
-        self._wraps = wraps
-        self._last: tuple[int, int | None] | None = None
-        self._epoch = self._still = 0
-
-    def repeated(self, unique_id: int, time_ns: int | None) -> bool:
-        """Whether this is the frame that came last (a PV gives its value again after a new connection)."""
-        return time_ns is not None and self._last == (unique_id & 0xFFFFFFFF, time_ns)
-
-    def __call__(self, unique_id: int, time_ns: int | None) -> int | None:
-        """`source_seq`. `time_ns`: of the frame, by the IOC."""
-        now, last, self._last = unique_id & 0xFFFFFFFF, self._last, (unique_id & 0xFFFFFFFF, time_ns)
-        if last is None:
-            return now
-        self._still = self._still + 1 if now == last[0] else 0 if self._still < STANDING_STILL else self._still
-        if self._still >= STANDING_STILL:
-            return None
-        later = time_ns is None or last[1] is None or time_ns > last[1]
-        if now <= last[0] and later and not self._wraps:
-            self._epoch += 1
-        return now + (self._epoch << 32)
-
-    @property
-    def counts(self) -> bool:
-        """False once the numbers were found to stand still."""
-        return self._still < STANDING_STILL
+    return Feature(plain, unit) if finite else Feature(None, unit, why=f"it was {plain}")
 
 
 class Decoder:
@@ -130,7 +100,17 @@ class Decoder:
         self, value: Any, now_ns: int, context: Mapping[str, Feature] = {}, labels: Mapping[str, str] = {}
     ) -> Arrival | Invalid | None:
         """One update that came at `now_ns`, with numbers and texts from elsewhere. None where there is no frame yet, or
-        not a new one. `WrongTypeError` where the PV gives no arrays."""
+        not a new one; `Invalid` for whatever cannot be. `WrongTypeError` where the PV gives no arrays."""
+        try:
+            return self._decoded(value, now_ns, (dict(context), dict(labels)))
+        except WrongTypeError:
+            raise
+        except Exception as e:  # noqa: BLE001 - it comes from outside: whatever is wrong with it is told
+            return self.invalid(f"{type(e).__name__}: {e}", np.frombuffer(repr(value).encode(), np.uint8))
+
+    def _decoded(
+        self, value: Any, now_ns: int, more: tuple[dict[str, Feature], dict[str, str]]
+    ) -> Arrival | Invalid | None:
         image = field(value, "dimension") is not None and field(value, "codec") is not None
         data = field(value, "value")
         if image and data is None:
@@ -154,7 +134,9 @@ class Decoder:
             array, dims = self._image(value, data) if image else self._waveform(data)
         except (ValueError, TypeError, OverflowError) as e:
             return self.invalid(str(e), data, seq)
-        return self._arrival(value, array, dims, seq, time_ns, now_ns, (dict(context), dict(labels)))
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        return self._arrival(value, array, dims, seq, time_ns, now_ns, more)
 
     def invalid(self, why: str, data: np.ndarray, seq: int | None = None) -> Invalid:
         """An update that is no frame."""
@@ -198,26 +180,29 @@ class Decoder:
 
     def _image(self, value: Any, data: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         sizes = [int(field(d, "size") or 0) for d in field(value, "dimension")]
-        shape = tuple(reversed(sizes)) or (data.size,)
+        shape = [*reversed(sizes)] or [data.size]
         if min(shape) < 1:
-            raise ValueError(f"its dimensions are {list(shape)}")
+            raise ValueError(f"its dimensions are {shape}")
         count, codec = math.prod(shape), str(field(value, "codec.name") or "")
         if codec and codec != "none":
+            check_known(codec)
             dtype = np.dtype("uint8") if codec == "jpeg" else scalar_type(field(value, "codec.parameters"))
             size = int(field(value, "compressedSize") or 0)
             packed = data.tobytes()
             data = unpacked(packed[:size] if size > 0 else packed, codec, dtype, count)
         if data.size != count:
-            raise ValueError(f"it has {data.size} values, its dimensions {list(shape)} say {count}")
-        return data.reshape(shape), self._dims(value, len(shape))
+            raise ValueError(f"it has {data.size} values, its dimensions {shape} say {count}")
+        while self.dims and len(shape) > len(self.dims) and shape[0] == 1:
+            del shape[0]  # one picture, of a stack of one
+        return data.reshape(shape), self._dims(value, tuple(shape))
 
-    def _dims(self, value: Any, ndim: int) -> tuple[str, ...]:
+    def _dims(self, value: Any, shape: tuple[int, ...]) -> tuple[str, ...]:
+        ndim = len(shape)
         if len(self.dims) == ndim:
             return self.dims
         if ndim == 3:
-            told = {str(field(a, "name")): field(a, "value") for a in field(value, "attribute") or ()}
-            mode = told.get("ColorMode")
-            return _COLOURS.get(int(mode) if isinstance(mode, (int, np.integer)) else -1, ("z", "y", "x"))
+            mode = _colour_mode(value)
+            return _COLOURS.get(2 if mode is None and is_colour(shape) else mode or 0, ("z", "y", "x"))
         return ("x",) if ndim == 1 else ("y", "x") if ndim == 2 else tuple(f"d{k}" for k in range(ndim))
 
     def _waveform(self, data: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -233,6 +218,19 @@ class Decoder:
         if len(self.dims) == data.ndim:
             return data, self.dims
         return data, ("sample",) if data.ndim == 1 else ("y", "x") if data.ndim == 2 else ("z", "y", "x")
+
+
+def _colour_mode(value: Any) -> int | None:
+    """The number of `ColorMode`, however the attribute writes it; None where there is none."""
+    for attribute in field(value, "attribute") or ():
+        if str(field(attribute, "name") or "").lower() == "colormode":
+            mode = field(attribute, "value")
+            mode = field(mode, "index") if field(mode, "index") is not None else mode
+            if isinstance(mode, str):
+                return _MODES.index(mode.lower()) if mode.lower() in _MODES else None
+            told = number(mode)
+            return None if told is None or told.value is None else int(told.value)
+    return None
 
 
 def kind_of(value: Any) -> str:

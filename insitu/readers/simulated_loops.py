@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from typing import Annotated
 
@@ -209,10 +210,8 @@ class LoopSeries:
 
     def _loop(self, index: int, top: float) -> tuple[np.ndarray, np.ndarray]:
         """Field as the instrument tells it and moment, without noise."""
-        half = self.points // 2
-        b = np.concatenate([np.linspace(top, -top, half), np.linspace(-top, top, self.points - half)])
-        m = self.ms * settled_loop(b / MU0, self.material(index))
-        return b + self.field_offset, m + self.slope * b + self.moment_offset * self.ms
+        b, m = _settled(self.material(index), top, self.points)
+        return b + self.field_offset, self.ms * m + self.slope * b + self.moment_offset * self.ms
 
     def _backfield(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Fields against the saturation, closer together where they are small, and what remains after each."""
@@ -235,3 +234,11 @@ class LoopSeries:
             kept = max(int(m.size * (1.0 - now["not_closed"])), 4)
             b, m = b[:kept], m[:kept]
         return b, m
+
+
+@lru_cache(maxsize=4)
+def _settled(material: Material, top: float, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Field in T and moment over saturation; a sample that does not change has the same loop in every frame."""
+    half = points // 2
+    b = np.concatenate([np.linspace(top, -top, half), np.linspace(-top, top, points - half)])
+    return b, settled_loop(b / MU0, material)

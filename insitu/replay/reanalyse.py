@@ -7,7 +7,9 @@ from typing import Any
 
 from insitu.config import Setup
 from insitu.maths.latency import Latency
-from insitu.replay.fold import fold, origin, reference_fold
+from insitu.replay.fold import origin
+from insitu.replay.kept import kept
+from insitu.replay.spread import judged
 from insitu.run import folder as folders
 from insitu.run.egress import derived_outbox
 from insitu.run.summary import Summary
@@ -28,9 +30,12 @@ def reanalyse(
     data_root: Path,
     observer: Callable[[dict[str, Any]], None] | None = None,
     disk: Disk | None = None,
+    afresh: bool = False,
+    processes: int | None = None,
 ) -> Summary:
     """Fold the raw frames of a run through another recipe, into a derived run beside the old one. Decisions are
-    recorded; nothing is moved."""
+    recorded; nothing is moved. Features that would come out the same are taken from the run's records, unless `afresh`.
+    `processes`: at most so many measure frames (None: as many as processors are idle, where that pays)."""
     disk, uid = disk or Disk(), folders.new_uid()
     edge = Latency()
     with StoredRun(path) as given, origin(given) as source:
@@ -43,15 +48,20 @@ def reanalyse(
             body["sources"] = source.sources()
             body |= {"derived_head": source.head()} if source.sealed else {}
             body["simulated"] = source.open_body().get("simulated", False)
+            pipeline = setup.pipeline()
+            known = None if afresh else kept(given, setup, pipeline)
             documents, notes = derived_outbox(setup, body, source)
             notes = [*setup.remarks, *notes]
+            if known is not None and known.names:
+                body["kept"] = {"run": given.uid, "features": list(known.names)}
+                notes.append(f"features of {', '.join(known.names)}: those of run {given.uid}, which would be the same")
             writer = RunWriter(folder, body, {}, disk, documents)
             last = began = time.monotonic()
-            references = reference_fold(setup)
-            for done, (frame, record) in enumerate(fold(source, setup.pipeline(), references), 1):
-                packed = record_body(record)
-                arrays, nbytes = record.measurement.arrays, frame.data.nbytes
-                writer.add_record(Pending(frame.n, "record", packed, canonical(packed), b"", arrays, nbytes))
+            again = judged(source, setup, folder, known=known, pipeline=pipeline, processes=processes)
+            for done, (nbytes, record) in enumerate(again, 1):
+                packed, measurement = record_body(record), record.measurement
+                arrays = measurement.arrays
+                writer.add_record(Pending(measurement.n, "record", packed, canonical(packed), b"", arrays, nbytes))
                 now = time.monotonic()
                 edge.add(now - last)
                 last = now

@@ -17,7 +17,7 @@ import orjson
 from insitu.config import Setup, load_stored
 from insitu.errors import InsituError
 from insitu.replay import beside
-from insitu.replay.fold import rederive
+from insitu.replay.rederive import rederive
 from insitu.run.environment import environment
 from insitu.store.canonical import digest_array
 from insitu.store.ledger import START, link
@@ -75,14 +75,15 @@ class Report:
         return {**body, "identical": self.identical}
 
 
-def verify(path: Path, *, progress: Progress | None = None) -> Report:
-    """Check one run folder, sealed or not. Never changes anything; raises `InsituError` only where it is no run."""
+def verify(path: Path, *, progress: Progress | None = None, processes: int | None = None) -> Report:
+    """Check one run folder, sealed or not. Never changes anything; raises `InsituError` only where it is no run.
+    `processes`: at most so many measure frames (None: as many as processors are idle, where that pays)."""
     report, told = Report(path=str(path)), progress or (lambda what, done, total: None)
     report.sealed = (path / "seal.json").exists()
     sealed_head = _files(path, report, told) if report.sealed else ""
     try:
         with StoredRun(path) as run:
-            _run(run, report, sealed_head, told)
+            _run(run, report, sealed_head, told, processes)
     except InsituError as e:
         if not report.findings:
             report.add(e.where or str(path), e.what)
@@ -91,7 +92,7 @@ def verify(path: Path, *, progress: Progress | None = None) -> Report:
     return report
 
 
-def _run(run: StoredRun, report: Report, sealed_head: str, told: Progress) -> None:
+def _run(run: StoredRun, report: Report, sealed_head: str, told: Progress, processes: int | None) -> None:
     report.uid = run.uid
     if not report.sealed:
         run.stand_still()
@@ -107,7 +108,7 @@ def _run(run: StoredRun, report: Report, sealed_head: str, told: Progress) -> No
             if all(f.where != where for f in report.findings):
                 report.add(where, what)
     if not report.findings:  # damage is named above; what follows from damaged data proves nothing
-        _records(run, report, told)
+        _records(run, report, told, processes)
 
 
 def _files(path: Path, report: Report, told: Progress) -> str:
@@ -209,7 +210,7 @@ def _frames(run: StoredRun, report: Report, told: Progress) -> None:
                 report.add(f"{run.chunk_path(p).relative_to(run.path)}: {where}", error.what)
 
 
-def _records(run: StoredRun, report: Report, told: Progress) -> None:
+def _records(run: StoredRun, report: Report, told: Progress, processes: int | None) -> None:
     setup = load_stored(run.path)
     report.environment = _changed(run.path)
     for entry, body in run.open_body().get("bundles", {}).items():
@@ -218,7 +219,7 @@ def _records(run: StoredRun, report: Report, told: Progress) -> None:
             return
     outputs = {source: dict(promised) for source, promised in setup.outputs.items()}
     try:
-        for stored, derived in _pairs(run, setup):
+        for stored, derived in _pairs(run, setup, processes):
             report.records += 1
             if report.records % 64 == 0:
                 told("records", report.records, 0)
@@ -238,10 +239,10 @@ def _records(run: StoredRun, report: Report, told: Progress) -> None:
         report.add(e.where or str(run.path), str(e))
 
 
-def _pairs(run: StoredRun, setup: Setup) -> Iterator[tuple[bytes | None, bytes | None]]:
+def _pairs(run: StoredRun, setup: Setup, processes: int | None) -> Iterator[tuple[bytes | None, bytes | None]]:
     """Stored and derived record of every frame; None where one side has no more, or skips a frame."""
     stored = run.record_bytes()
-    for n, derived in rederive(run, setup):
+    for n, derived in rederive(run, setup, processes):
         at, body = next(stored, (None, None))
         if at is None and run.seal_body() is None:
             return  # still being written, or killed: the last frames have no record yet

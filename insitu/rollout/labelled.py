@@ -10,10 +10,10 @@ import numpy as np
 
 from insitu.catalog import find_run
 from insitu.config import Setup, load_stored
-from insitu.errors import UsageError
 from insitu.models.manifest import Manifest
 from insitu.models.preparing import Prepared, preparation
 from insitu.replay.fold import reference_fold
+from insitu.rollout.labels import parts_of
 from insitu.store.canonical import feature_from
 from insitu.store.runs import StoredRun
 from insitu.types import Frame, Measurement, References
@@ -39,7 +39,7 @@ def seen(labels: Mapping[str, str], data_root: Path, manifest: Manifest) -> tupl
     Raises `UsageError` where a frame is of no run in `data_root`."""
     wanted: dict[str, dict[tuple[str, int], str]] = {}
     for address, label in labels.items():
-        run, source, seq = _parts(address)
+        run, source, seq = parts_of(address)
         wanted.setdefault(run, {})[source, seq] = label
     prepare = preparation(manifest.preparation.name, manifest.preparation.params)
     found: list[Seen] = []
@@ -54,6 +54,9 @@ def seen(labels: Mapping[str, str], data_root: Path, manifest: Manifest) -> tupl
                 if made.input is None:
                     told.append(f"{address} cannot be used: {made.why}")
                     continue
+                if not np.isfinite(made.input).all():
+                    told.append(f"{address} cannot be used: the network would see numbers that are not finite")
+                    continue
                 found.append(
                     Seen(
                         address=address,
@@ -65,14 +68,6 @@ def seen(labels: Mapping[str, str], data_root: Path, manifest: Manifest) -> tupl
                     )
                 )
     return found, told
-
-
-def _parts(address: str) -> tuple[str, str, int]:
-    run, _, rest = address.removeprefix("insitu:").partition("/")
-    source, _, seq = rest.rpartition("/")
-    if not (run and source and seq.isdigit()):
-        raise UsageError(f"{address!r} is no address of a frame", expected="insitu:RUN/SOURCE/NUMBER")
-    return run, source, int(seq)
 
 
 def _measured(run: StoredRun, frames: Mapping[tuple[str, int], str]) -> Iterator[tuple[str, int, Any]]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from insitu.catalog import find_run
 from insitu.errors import NotFoundError, StorageError, UsageError
-from insitu.rollout.labels import COLUMNS, read_labels
+from insitu.rollout.labels import COLUMNS, parts_of, read_labels
 from insitu.store.runs import StoredRun
 
 FOLDER = "labels"
@@ -148,8 +148,7 @@ def take(table: Path, data_root: Path, operator: str) -> dict[str, str]:
     for uid in dict.fromkeys(address.removeprefix("insitu:").partition("/")[0] for address in labels):
         with StoredRun(find_run(uid, data_root)) as run:
             for address in (a for a in labels if a.startswith(f"insitu:{uid}/")):
-                _, source, seq = address.removeprefix("insitu:").split("/", 2)
-                run.n_of(source, int(seq))
+                run.n_of(*parts_of(address)[1:])
     folder = data_root / FOLDER
     now = datetime.now(UTC)
     path = folder / f"{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.csv"

@@ -10,12 +10,21 @@ from insitu.errors import UsageError
 COLUMNS = ("frame", "label")
 
 
+def parts_of(address: str, where: str = "") -> tuple[str, str, int]:
+    """Run, source and number of a frame's address. Raises `UsageError`."""
+    run, _, rest = address.removeprefix("insitu:").partition("/")
+    source, _, seq = rest.rpartition("/")
+    if not (address.startswith("insitu:") and run and source and seq.isascii() and seq.isdecimal()):
+        raise UsageError(f"{address!r} is no address of a frame", where=where, expected="insitu:RUN/SOURCE/NUMBER")
+    return run, source, int(seq)
+
+
 def read_labels(path: Path) -> dict[str, str]:
     """{address of a frame: label}, of the rows that have a label. Raises `UsageError` with file and line."""
     found: dict[str, str] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
+            table = csv.DictReader(file, strict=True)
             if not set(COLUMNS) <= set(table.fieldnames or ()):
                 raise UsageError(
                     "this is no table of labels",
@@ -24,12 +33,7 @@ def read_labels(path: Path) -> dict[str, str]:
                 )
             for row in table:
                 frame, label = (row["frame"] or "").strip(), (row["label"] or "").strip()
-                if not frame.startswith("insitu:"):
-                    raise UsageError(
-                        f"{frame!r} is no address of a frame",
-                        where=f"{path}:{table.line_num}",
-                        expected="insitu:RUN/SOURCE/NUMBER",
-                    )
+                parts_of(frame, where=f"{path}:{table.line_num}")
                 if label and found.setdefault(frame, label) != label:
                     raise UsageError(
                         f"{frame} is labelled {found[frame]!r} and {label!r}", where=f"{path}:{table.line_num}"

@@ -17,7 +17,7 @@ from insitu.errors import InsituError
 from insitu.pipeline import Pipeline
 from insitu.references import ReferenceFold
 from insitu.run.acting import Acting
-from insitu.run.shared import Arrived, Shared
+from insitu.run.shared import Arrived, Shared, left
 from insitu.store.canonical import canonical, record_body, text
 from insitu.store.writer import Pending
 from insitu.types import Frame, Measurement, Record
@@ -33,11 +33,6 @@ class _Waiting(NamedTuple):
     arrived: Arrived
     measurement: "Future[Measurement] | None"
     entries: list[dict[str, Any]]
-
-
-def _left(frame: Frame, why: str) -> dict[str, Any]:
-    body = {"n": frame.n, "source": frame.source, "seq": frame.seq, "reason": why}
-    return {**body, "provisional": True} if frame.provisional else body
 
 
 class Analysing(threading.Thread):
@@ -95,13 +90,13 @@ class Analysing(threading.Thread):
         """Called by main when a role hangs: all that is left is skipped, and what still comes out is not used."""
         with self._out:
             self.given_up = True
-            left = list(self._in_hand.values())
+            waiting = list(self._in_hand.values())
             with suppress(Empty):
                 while True:
                     item = self.shared.to_analysis.get_nowait()
-                    left += [item.frame] if item is not None else []
-            for frame in left:
-                self._put("skipped", frame.n, _left(frame, why))
+                    waiting += [item.frame] if item is not None else []
+            for frame in waiting:
+                self._put("skipped", frame.n, left(frame, why))
         self.shared.to_analysis.put(None)
 
     def _loop(self) -> None:
@@ -163,7 +158,7 @@ class Analysing(threading.Thread):
     def _leave(self, kind: str, why: str, frame: Frame) -> None:
         with self._out:
             if not self.given_up:
-                self._put(kind, frame.n, _left(frame, why))
+                self._put(kind, frame.n, left(frame, why))
                 self._in_hand.pop(frame.n, None)
 
     def _put(

@@ -169,12 +169,12 @@ class Engine:
             if reader.is_alive():
                 told = f"the reader of {reader.detector.source} did not notice the stop within {PATIENCE_S:g} s"
                 self.shared.notes.append(f"{told}: the run was sealed without waiting for it")
-        self.shared.to_analysis.put(None)
+        self.shared.close_analysis()
         while self.analysis.is_alive() and not self.analysis.given_up:
             self._drain()
             self.analysis.join(TICK_S)
             view.show()
-        self.shared.to_store.put(None)
+        self.shared.close_store()
         while self.store.is_alive():
             self.store.join(TICK_S)
             view.show()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from insitu.errors import InsituError
 from insitu.maths.latency import Latency
 from insitu.run.credit import Credit
+from insitu.store.canonical import canonical
 from insitu.store.writer import Pending
 from insitu.types import Arrival, Frame
 
@@ -111,6 +112,8 @@ class Shared:
     notes: list[str] = field(default_factory=list)
     first_invalid: str = ""
     over: bool = False  # the seal has begun: how the run ended is settled
+    analysis_closed: bool = False
+    store_closed: bool = False
 
     def stop(self, ended: str, reason: str, error: InsituError | None = None) -> None:
         """Ask the run to end. The first reason counts, except that an error of the store always does."""
@@ -133,22 +136,53 @@ class Shared:
         """Put an entry into the log with the next commit."""
         self.to_store.put(Logged(kind, n, body))
 
+    def close_analysis(self) -> None:
+        """No more frames go there: those of a reader that is left behind are stored, and not analysed."""
+        with self.order:
+            self.analysis_closed = True
+            self.to_analysis.put(None)
+
+    def close_store(self) -> None:
+        """No more frames at all."""
+        with self.order:
+            self.store_closed = True
+            self.to_store.put(None)
+
     def stamp_growing(self, arrival: Arrival, seq: int, now: tuple[int, int], since: int, nbytes: int) -> None:
         """Give a provisional arrival its `n`, and hand it to log and analysis."""
         with self.order:
-            frame = frame_of(arrival, seq, self.next_n)
-            self.next_n += 1
-            self.to_store.put(Growing(frame, since, nbytes))
-            self.to_analysis.put(Arrived(frame, *now))
+            if not self._too_late(arrival, nbytes):
+                frame = frame_of(arrival, seq, self.next_n)
+                self._hand_over(frame, Growing(frame, since, nbytes), now)
 
     def stamp(self, arrival: Arrival, seq: int, now: tuple[int, int], queued: tuple[int, bool, int, Any]) -> None:
         """Give an arrival its `n` and hand the frame to store and analysis, in one order for all sources."""
         segment, refill, nbytes, encoded = queued
         with self.order:
-            frame = frame_of(arrival, seq, self.next_n)
-            self.next_n += 1
-            self.to_store.put(Queued(frame, segment, refill, nbytes, encoded))
+            if not self._too_late(arrival, nbytes):
+                frame = frame_of(arrival, seq, self.next_n)
+                self._hand_over(frame, Queued(frame, segment, refill, nbytes, encoded), now)
+
+    def _too_late(self, arrival: Arrival, nbytes: int) -> bool:
+        if self.store_closed:
+            self.notes.append(f"a frame of {arrival.source} came after the run had been closed: it is not stored")
+            self.credit.release(nbytes)
+        return self.store_closed
+
+    def _hand_over(self, frame: Frame, item: Queued | Growing, now: tuple[int, int]) -> None:
+        self.next_n += 1
+        self.to_store.put(item)
+        if self.analysis_closed:
+            body = left(frame, "the analysis had ended when it came")
+            self.to_store.put(Pending(frame.n, "skipped", body, canonical(body), b"", {}, 0))
+        else:
             self.to_analysis.put(Arrived(frame, *now))
+
+
+def left(frame: Frame, why: str) -> dict[str, Any]:
+    """The entry of a frame that is not analysed."""
+    body = {"n": frame.n, "source": frame.source, "seq": frame.seq, "reason": why}
+    return {**body, "provisional": True} if frame.provisional else body
 
 
 def frame_of(a: Arrival, seq: int, n: int) -> Frame:

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from insitu.store.tally import Tally
 from insitu.types import Axis, Frame
 
 OPEN_FILES = 16
+Wanted = Callable[[int, str, str], bool]  # of n, source and role
 
 
 class StoredRun:
@@ -55,9 +56,8 @@ class StoredRun:
 
     def _one(self, kind: str, order: str = "ASC") -> dict[str, Any] | None:
         try:
-            row = self._db.execute(
-                f"SELECT body FROM log WHERE kind = ? ORDER BY id {order} LIMIT 1", (kind,)
-            ).fetchone()
+            sql = f"SELECT body FROM log WHERE kind = ? ORDER BY id {order} LIMIT 1"
+            row = self._db.execute(sql, (kind,)).fetchone()
         except sqlite3.Error as e:
             raise broken(e, self.path / "ledger.db", "read") from e
         return None if row is None else orjson.loads(row[0])
@@ -167,15 +167,17 @@ class StoredRun:
             return found
         return self._frame(n, orjson.loads(row[0]))
 
-    def frames(self, source: str | None = None, *, after: int = -1, growing: bool = False) -> Iterator[Frame]:
-        """Frames in order of `n`, those of one source or all; `growing`: with the provisional ones."""
+    def frames(
+        self, source: str | None = None, *, after: int = -1, growing: bool = False, wanted: Wanted | None = None
+    ) -> Iterator[Frame]:
+        """Frames in order of `n`, of one source or all, those `wanted`; `growing`: with the provisional ones."""
         scans = Growing()
         for e in self.entries("frame", *(["provisional"] if growing else [])):
-            n = cast(int, e.n)
-            if source is not None and e.body["source"] != source:
+            if source not in (None, e.body["source"]):
                 continue
+            n = cast(int, e.n)
             provisional = scans.add(n, e.body) if e.kind == "provisional" else None
-            if n > after:
+            if n > after and (wanted is None or wanted(n, e.body["source"], e.body["role"])):
                 yield provisional or self._frame(n, e.body)
 
     def unfinished(self) -> list[Frame]:
@@ -234,8 +236,7 @@ class StoredRun:
         """Static axes of a segment; digests are checked once."""
         key = (source, segment)
         if key not in self._axes:
-            folder = self.segment_folder(source, segment)
-            body = self.segment(source, segment)
+            folder, body = self.segment_folder(source, segment), self.segment(source, segment)
             self._axes[key] = {name: read_axis(folder, name, a) for name, a in body["axes"].items()}
         return self._axes[key]
 

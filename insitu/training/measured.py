@@ -4,15 +4,13 @@ Nothing else than what the edge does: the same readers, the same extractors, and
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from insitu.models.preparing import preparation
-from insitu.types import Arrival, Extractor, Feature, Frame, Invalid, Measurement
-
-FIELDS = tuple(f.name for f in fields(Arrival))
+from insitu.training import trials
+from insitu.types import Arrival, Extractor, Frame, Invalid, Measurement, Prepare
 
 
 class Rows(NamedTuple):
@@ -24,25 +22,17 @@ class Rows(NamedTuple):
 
 
 def measurements(
-    arrivals: Iterable[Arrival | Invalid | None], extractors: Sequence[Extractor]
+    arrivals: Iterable[Arrival | Invalid | None], extractors: Sequence[Extractor], prepare: Sequence[Prepare] = ()
 ) -> Iterator[Measurement]:
-    """One for each arrival, as the pipeline measures it; extractors may look at frames before."""
+    """One for each arrival, as the pipeline measures it; extractors may look at frames before, as they arrived."""
     kept: list[Frame] = []
     most = max((int(getattr(e, "before", 0)) for e in extractors), default=0)
     seq = 0
     for arrival in arrivals:
         if not isinstance(arrival, Arrival):
             continue
-        frame = Frame(seq=seq, n=seq, **{name: getattr(arrival, name) for name in FIELDS})
-        found: dict[str, Any] = {}
-        for extractor in extractors:
-            before = int(getattr(extractor, "before", 0))
-            found |= extractor(frame, {}, kept[-before:] if before else ())
-        features = {k: v for k, v in found.items() if isinstance(v, Feature)}
-        yield Measurement(
-            source=frame.source, seq=seq, n=seq, time_ns=frame.time_ns, features=features, context=frame.context,
-            labels=frame.labels,
-        )  # fmt: skip
+        frame = trials.frame_of(arrival, seq)
+        yield trials.measurement(frame, prepare, extractors, kept)
         kept = [*kept, frame][-most:] if most else []
         seq += 1
 

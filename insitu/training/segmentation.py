@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from insitu.inference.onnx_tiles import whole
-from insitu.models.bundle import open_session
+from insitu.models.bundle import Bundle, open_session
 from insitu.models.manifest import Judgement, Ranges, Tolerance
 from insitu.models.preparing import preparation
 from insitu.training.metrics import Figure, bootstrap, temperature
@@ -109,6 +109,7 @@ def left_out(
     return found
 
 
+SPLIT = "by picture: each left out once"
 SHIFTS = np.arange(0.0, 2.01, 0.25)
 """What is tried to be added to the logits of a class."""
 
@@ -160,20 +161,26 @@ def overlaps(of: Micrographs, held: Sequence[Held], which: int) -> Figure:
     return bootstrap(lambda rows: float(values[rows].mean()), range(len(values)))
 
 
-def shipped(
-    chosen: Options, of: Micrographs, held: Sequence[Held], model: bytes, *, name: str, script: str,
-    labels: Sequence[str], params: Mapping[str, Any], description: str, tile: int,
-    notes: Mapping[str, str] | None = None,
-) -> None:  # fmt: skip
-    """The figures of the pictures left out, and the bundle of the network that learnt from all of them."""
-    split = "by picture: each left out once"
-    metrics = [
+def figures_of(
+    of: Micrographs, held: Sequence[Held], labels: Sequence[str], notes: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """The overlap of each class but the first, over the pictures left out."""
+    return [
         overlaps(of, held, k).metric(
-            f"overlap {label}", data="real", split=split, note=(notes or {}).get(label, "intersection over union")
+            f"overlap {label}", data="real", split=SPLIT, note=(notes or {}).get(label, "intersection over union")
         )
         for k, label in enumerate(labels)
         if k
     ]
+
+
+def shipped(
+    chosen: Options, of: Micrographs, held: Sequence[Held], model: bytes, *, name: str, script: str,
+    labels: Sequence[str], params: Mapping[str, Any], description: str, tile: int,
+    notes: Mapping[str, str] | None = None,
+) -> Bundle:  # fmt: skip
+    """The figures of the pictures left out, and the bundle of the network that learnt from all of them."""
+    metrics = figures_of(of, held, labels, notes)
     for metric in metrics:
         print(metric)
     logits = np.concatenate([h.logits.reshape(len(labels), -1)[:, ::97] for h in held], axis=1).T
@@ -181,14 +188,26 @@ def shipped(
         [small.reshape(-1)[::97] for n, small in zip(of.names, of.small, strict=True) if n in {h.name for h in held}]
     )
     low, high = (float(np.percentile(np.concatenate([x.ravel() for x in of.images]), q)) for q in (0.01, 99.99))
-    publish(
+    return publish(
         chosen, name=name, script=script, task="segmentation", modality="video", description=description, labels=labels,
         model=model, preparation=("image", params), golden=_corner(of.images[0], tile), output_names=("logits",),
-        trained_on=[data(f"{name} by experts", of.digest, "real", len(of.names))], split=split, metrics=metrics,
-        ranges=Ranges(low=round(low - 1.0, 3), high=round(high + 1.0, 3), share=0.02),
+        trained_on=[data(f"{script.rsplit('.', 1)[-1]} by experts", of.digest, "real", len(of.names))], split=SPLIT,
+        metrics=metrics, ranges=Ranges(low=round(low - 1.0, 3), high=round(high + 1.0, 3), share=0.02),
         decision=Judgement(temperature=round(temperature(logits, truth), 3)),
         tolerance=Tolerance(absolute=0.5, relative=0.0),
     )  # fmt: skip
+
+
+def tiles_of(images: Sequence[np.ndarray], tile: int) -> np.ndarray:
+    """Whole tiles side by side of pictures or masks `(y, x)`: `(k, tile, tile)`."""
+    return np.stack(
+        [
+            image[y : y + tile, x : x + tile]
+            for image in images
+            for y in range(0, image.shape[0] - tile + 1, tile)
+            for x in range(0, image.shape[1] - tile + 1, tile)
+        ]
+    )
 
 
 def _corner(image: np.ndarray, tile: int) -> np.ndarray:

@@ -39,8 +39,10 @@ def frame_of(arrival: Arrival, number: int) -> Frame:
     return Frame(seq=number, n=number, **{f.name: getattr(arrival, f.name) for f in dataclasses.fields(arrival)})
 
 
-def measurement(frame: Frame, prepare: Sequence[Prepare], extractors: Sequence[Extractor]) -> Measurement:
-    """What the extractors find in a frame, as a pipeline does it."""
+def measurement(
+    frame: Frame, prepare: Sequence[Prepare], extractors: Sequence[Extractor], kept: Sequence[Frame] = ()
+) -> Measurement:
+    """What the extractors find in a frame, as a pipeline does it; `kept`: the frames before it."""
     prepared = frame
     why = ""
     for step in prepare:
@@ -55,11 +57,13 @@ def measurement(frame: Frame, prepare: Sequence[Prepare], extractors: Sequence[E
         if why and not raw:
             features |= {key: Feature(None, output.unit, why=why) for key, output in extractor.outputs.items()}
             continue
-        found = extractor(frame if raw else prepared, {}, ())
+        before = int(getattr(extractor, "before", 0))
+        found = extractor(frame if raw else prepared, {}, kept[-before:] if before else ())
         features |= {key: f for key, f in found.items() if isinstance(f, Feature)}
     return Measurement(
-        source=frame.source, seq=frame.seq, n=frame.n, time_ns=frame.time_ns, features=features, context=frame.context
-    )
+        source=frame.source, seq=frame.seq, n=frame.n, time_ns=frame.time_ns, features=features, context=frame.context,
+        labels=frame.labels,
+    )  # fmt: skip
 
 
 def inputs(some: Iterable[Frame], prepare: Input) -> tuple[np.ndarray, int]:

@@ -92,20 +92,25 @@ def shifted(model: bytes, by: np.ndarray) -> bytes:
 
 def learnt(
     torch: Any, of: Pictures, *, classes: int, steps: int, size: int, count: int, how: Nuisance, seed: int = 0,
-    weights: Sequence[float] | None = None, rate: float = 4e-3, widths: Sequence[int] = WIDTHS, say: str = "",
+    weights: Sequence[float] | None = None, rate: float = 4e-3, widths: Sequence[int] = WIDTHS, mixed: bool = False,
+    say: str = "",
 ) -> Any:  # fmt: skip
     """A network trained on `steps` batches of `count` crops of `size` px (a multiple of 32), in evaluation mode.
 
-    The loss is cross-entropy (classes weighted by `weights`) and 1 - Dice, which does not forget rare classes.
+    The loss is cross-entropy (classes weighted by `weights`) and 1 - Dice, which does not forget rare classes. `mixed`:
+    multiplied in bfloat16, which halves the time.
     """
     torch.manual_seed(seed)
     random, net = np.random.default_rng(seed), parts(torch, classes, widths)
+    net = net.to(memory_format=torch.channels_last) if mixed else net
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.2)
     weight = None if weights is None else torch.tensor(list(weights))
     for step in range(steps):
         x, y = crops(torch, of, random, size=size, count=count, how=how)
-        loss = _loss(torch, logits(torch, net, x), y, weight)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            out = logits(torch, net, x)
+        loss = _loss(torch, out.float(), y, weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -56,13 +56,13 @@ class Measure:
         keys = KEYS[session]
         self.params = {"keys": list(keys), "log": [k for k in keys if k in LOG]}
         self._prepare = preparation("features", self.params)
-        self._steps = [Absorption()]
-        self._extractors = [EdgeFeatures(), Quality(), *([Foil()] if session else [])]
+        self.steps = [Absorption()]
+        self.extractors = [EdgeFeatures(), Quality(), *([Foil()] if session else [])]
 
     def __call__(self, frame: Frame) -> np.ndarray | None:
         """float32 `(keys,)`, or None."""
         prepared = frame.dims == ("energy",)
-        return self._prepare(trials.measurement(frame, [] if prepared else self._steps, self._extractors)).input
+        return self._prepare(trials.measurement(frame, [] if prepared else self.steps, self.extractors)).input
 
 
 def simulators(reaction: str, seed: int, count: int, fault: str = "") -> Iterator[tuple[XasBeamline, int]]:

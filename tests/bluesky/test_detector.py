@@ -3,73 +3,32 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import event_model
 import numpy as np
 import orjson
 import pytest
-import zarr
 from bluesky import FailedStatus, RunEngine, plan_stubs, plans, preprocessors, protocols
 from ophyd.sim import SynAxis, SynSignal
 
-from insitu.bluesky import InsituDetector, Session
+from insitu.bluesky import InsituDetector
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Heard
+from tests.bluesky.taken import KINDS, Takes, pointed_at, session, until
 from tests.sessions import run_engine
 from tests.tiled_server import ingested
 
 bp: Any = plans
 bps: Any = plan_stubs
 bpp: Any = preprocessors
-KINDS = {"img": ((6, 5), "u2"), "spec": ((40,), "f4"), "wave": ((2, 30), "i2")}
 
 
 @pytest.fixture
 def engine() -> Iterator[RunEngine]:
     with run_engine() as engine:
         yield engine
-
-
-class Takes:
-    """Random frames of one kind, and which were taken."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
-        self.random, self.shape, self.dtype = np.random.default_rng(7), shape, dtype
-        self.all: list[np.ndarray] = []
-
-    def __call__(self) -> np.ndarray:
-        self.all.append(self.random.integers(0, 3000, self.shape).astype(self.dtype))
-        return self.all[-1]
-
-
-def session(engine: RunEngine, root: Path, *sources: str, **more: Any) -> Session:
-    detectors = {s: {"format": 1, "source": s, "reader": {"use": "device"}} for s in sources or KINDS}
-    recipe = {"format": 1, "title": "t", "detectors": [*detectors], "features": [{"use": "totals"}], **more}
-    return Session(engine, recipe, data_root=root, detectors=detectors, mode="act")
-
-
-def pointed_at(heard: Heard) -> dict[str, dict[str, np.ndarray]]:
-    """By plan and data key, the frames that its documents point at, read by plain zarr; all documents are valid."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    resources, ends = {}, dict[str, int]()
-    for name, document in heard.all:
-        event_model.schema_validators[event_model.DocumentNames[name]].validate(document)
-        if name == "stream_resource":
-            assert (document["mimetype"], document["uri"][:17]) == ("application/x-zarr", "file://localhost/")
-            resources[document["uid"]] = document
-        if name == "stream_datum":
-            of, at = document["stream_resource"], document["indices"]
-            assert at["start"] == ends.get(of, 0), "indices have no gap"
-            assert at["stop"] - at["start"] == document["seq_nums"]["stop"] - document["seq_nums"]["start"]
-            ends[of] = at["stop"]
-    for uid, document in resources.items():
-        array = zarr.open_array(document["uri"].removeprefix("file://localhost"), mode="r")
-        found.setdefault(document["run_start"], {})[document["data_key"]] = np.asarray(array[: ends.get(uid, 0)])
-    return found
 
 
 @pytest.mark.timeout(400)
@@ -231,10 +190,3 @@ def test_a_run_that_hangs_or_is_killed_leaves_the_scan_running_and_costs_one_wai
     addresses = [d["data"]["spec_address"] for d in heard["event"]]
     assert [bool(a) for a in addresses[:5]] == [True, True, False, False, False]
     assert addresses[-1].startswith(f"insitu:{insitu.run.uid}/spec/")
-
-
-def until(what, timeout_s: float = 60.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)

@@ -25,7 +25,7 @@ def engine() -> Iterator[RunEngine]:
         yield engine
 
 
-@pytest.mark.parametrize(("seed", "by"), [(0, "change"), (1, "place")])
+@pytest.mark.parametrize(("seed", "by"), [(0, "auto"), (1, "place")])
 def test_a_hidden_transition_is_located_through_frames_records_and_the_run_engine(engine, tmp_path, seed, by):
     hidden, motor, documents = 330 + 27.3 * seed, SynAxis(name="furnace", labels={"motors"}), []
     engine.subscribe(lambda name, document: documents.append((name, document)))
@@ -56,26 +56,40 @@ def test_a_hidden_transition_is_located_through_frames_records_and_the_run_engin
         assert [f.context["asked_point"].value for f in stored.frames()] == list(range(1, len(events)))
 
 
-def test_on_the_real_series_of_cucr2o4_points_gather_between_90_and_140_k(engine, tmp_path, data):
+@pytest.mark.parametrize(("between", "num", "most", "smallest"), [("nearest", 7, 16, 5.0), ("mixed", 9, 24, 2.0)])
+def test_on_the_real_series_of_cucr2o4_points_gather_between_90_and_140_k(
+    engine, tmp_path, data, between, num, most, smallest
+):
+    """The default, on the patterns nearest to where the motor stands, or mixed as `insitu sim beamline` plays them."""
     from insitu.readers.gsas import decode
 
-    folder = data / "xrd/series_cucr2o4_7-289K"
     patterns = []
-    for path in sorted(folder.glob("OH_*.fxye")):
+    for path in sorted((data / "xrd/series_cucr2o4_7-289K").glob("OH_*.fxye")):
         pattern = decode(path.read_bytes())
         kept = (pattern.two_theta >= 10.8) & (pattern.two_theta <= 11.4)
         patterns.append((pattern.context["temperature"].value, pattern.intensity[kept]))
         x = pattern.two_theta[kept]
+    at = np.array([t for t, _ in patterns])
+
+    def pattern_at(t: float) -> np.ndarray:
+        k = int(np.clip(np.searchsorted(at, t), 1, len(at) - 1))
+        part = float(np.clip((t - at[k - 1]) / (at[k] - at[k - 1]), 0, 1))
+        part = round(part) if between == "nearest" else part
+        return (1 - part) * patterns[k - 1][1] + part * patterns[k][1]
+
     motor = SynAxis(name="cryostat")
-    nearest = played("pattern", motor, lambda t: min(patterns, key=lambda p: abs(p[0] - t))[1])
     angles = {"use": "tests.bluesky.playback:Angles", "low": float(x[0]), "step": float(x[1] - x[0])}
     peaks = {"use": "xrd.peaks", "name": "pair", "windows": [["11.07 deg", "11.16 deg"]]}
     with session(engine, tmp_path, peaks, recipe={"prepare": [angles]}) as insitu:
-        plan = refine_scan(insitu, [nearest], motor, 7, 289, 7, "pair1_width", most=16, smallest=5.0, within_s=20)
+        plan = refine_scan(
+            insitu, [played("pattern", motor, pattern_at)], motor, 7, 289, num, "pair1_width",
+            most=most, smallest=smallest, within_s=20,
+        )  # fmt: skip
         outcome = engine(plan).plan_result
-    places = [x for x, _ in outcome.points[7:]]
+    places = [x for x, _ in outcome.points[num:]]
     assert len(places) >= 3
     assert all(90 <= place <= 140 for place in places), places
+    assert 95 < outcome.value.value < 125
 
 
 def test_repeats_end_at_the_uncertainty_that_was_asked_for_and_loops_where_they_are_saturated(engine, tmp_path):

@@ -64,14 +64,14 @@ def measured(engine: RunEngine, root: Path, kafka: dict[str, Any]) -> tuple[Summ
     recipe = {"kafka": {"beamline": "b01", **kafka}, "policy": POLICY, "budget": {"linger": "30 s"}}
 
     def crowd(k: int) -> None:
-        """More documents of our stream at once than the queue takes, which cost the numbers of frames."""
+        """More documents of our stream at once than there is room for, which cost the numbers of frames."""
         if k == 2:
             for _ in range(400):
                 ours = heard["descriptor"][-1]["uid"]
                 insitu.feed("event", {"uid": "x", "descriptor": ours, "data": {}, "time": 0.0})
             time.sleep(0.3)
 
-    with session(engine, root, recipe=recipe, reader={"queue": 40}) as insitu:
+    with session(engine, root, recipe=recipe, room=20_000) as insitu:
         engine(pictures(camera, 4, crowd))
         engine(suspended(insitu, camera))
         engine(pictures(wide, 3))

@@ -1,6 +1,7 @@
 """`insitu model quantise|prune|distil` on a signed bundle and a stored run."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,15 +60,22 @@ def test_a_network_is_quantised_from_stored_frames_and_signed(
     assert new.manifest.latency is not None
 
 
+@pytest.mark.parametrize("command", [quantise, prune])
+def test_a_bundle_with_few_inputs_of_its_own_says_where_to_get_some(
+    signed: tuple[Path, Path, Path], tmp_path: Path, command: Callable
+) -> None:
+    with pytest.raises(ModelError, match=r"no calibration\.npz, and golden\.npz holds 4 inputs") as caught:
+        command(signed[0], tmp_path / "none", key=[signed[1]])
+    assert "--run last" in str(caught.value)
+    assert not (tmp_path / "none").exists()
+
+
 def test_labels_of_people_are_the_judge_where_they_are_given(
     signed: tuple[Path, Path, Path], stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, public, _ = signed
     x = np.random.default_rng(0).random((24, 1, 256)).astype(np.float32)
     (tmp_path / "labels.npz").write_bytes(write_arrays({"input": x, "right": np.arange(24, dtype=np.int64) % 5}))
-    with pytest.raises(ModelError, match="4 calibration inputs"):
-        quantise(folder, tmp_path / "none", key=[public], labelled=tmp_path / "labels.npz")
-    assert not (tmp_path / "none").exists()
     labels = tmp_path / "labels.npz"
     quantise(folder, tmp_path / "new", key=[public], labelled=labels, runs=[str(stored)], as_json=True)
     row = orjson.loads(capsys.readouterr().out)["table"][0]

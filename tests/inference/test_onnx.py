@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from insitu.errors import ConfigError, ModelError
+from insitu.inference import onnx_loading
 from insitu.inference.onnx import Onnx
 from insitu.inference.onnx_loading import load
 from insitu.inference.onnx_scores import sigmoid, softmax
@@ -281,3 +282,16 @@ def test_a_network_of_another_shape_or_type_is_told(tmp_path: Path) -> None:
     assert Tensor(name="input", shape=(None, 1))
     with pytest.raises(ConfigError, match="cannot begin a key"):
         Onnx(bundle=folder, name="1x", allow_unsigned=True)
+
+
+def test_a_processor_that_does_not_keep_to_the_bits_scores_one_by_one(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = onnx_loading.Loaded.run
+
+    def other(loaded: onnx_loading.Loaded, batch: np.ndarray) -> list[np.ndarray]:
+        return [y * np.float32(1.0 + 1e-6 * (len(batch) > 8)) for y in own(loaded, batch)]
+
+    monkeypatch.setattr(onnx_loading, "_KEPT", {})
+    monkeypatch.setattr(onnx_loading.Loaded, "run", other)
+    assert Onnx(bundle=tiny, allow_unsigned=True).batch == 1

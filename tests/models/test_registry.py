@@ -1,5 +1,7 @@
 """The registry: what is in force is verified, whatever was done, killed or damaged before."""
 
+import resource
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from insitu.errors import ModelError, NotFoundError, StorageError
 from insitu.models.registry import Registry
+from insitu.store.ledger import link
 from tests import switches
 from tests.bundles import convolutions, pair, written
 
@@ -154,6 +157,42 @@ def test_what_the_log_holds_cannot_be_changed_unseen(registry: Registry, change:
     db.close()
     with pytest.raises(StorageError, match="entry 1 of the registry's log"):
         registry.standings()
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"{}", b'{"name": "tiny"}'])
+def test_a_log_whose_chain_was_made_anew_around_nonsense_is_refused(registry: Registry, body: bytes) -> None:
+    entries = registry.entries()
+    db = sqlite3.connect(registry.root / "registry.db")
+    db.execute("INSERT INTO log VALUES (?, ?, ?, ?)", (3, "add", body, link(entries[-1].hash, "add", body)))
+    db.commit()
+    db.close()
+    for step in (registry.standings, lambda: registry.choose("tiny", 0.0), lambda: registry.note("tiny", {})):
+        with pytest.raises(StorageError, match="the registry's log"):
+            step()
+
+
+@pytest.mark.parametrize("spoilt", ["canary", "current"])
+def test_a_run_begins_with_what_is_whole_where_the_log_cannot_be_written(registry: Registry, spoilt: str) -> None:
+    """A full disk, imitated by the largest size that a file may have; what was done is told, and not recorded."""
+    registry.activate("tiny", "1")
+    registry.activate("tiny", "2")
+    registry.canary("tiny", "3", share=1.0)
+    spoil(registry, "3")
+    if spoilt == "current":
+        spoil(registry, "2")
+    limit, before = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limit[1]))
+    try:
+        choice = registry.choose("tiny", 0.0)
+        with pytest.raises(StorageError, match="cannot be used"):
+            registry.note("tiny", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert (choice.role, choice.acting.manifest.serial) == ("current", 2 if spoilt == "canary" else 1)
+    assert "could not be recorded" in choice.told[1]
+    assert registry.standing("tiny").current == registry.standing("tiny").find("2")
+    assert registry.choose("tiny", 0.0).told, "recorded now"
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(registry: Registry) -> None:

@@ -11,6 +11,7 @@ from insitu.cli import main
 from insitu.config import load
 from insitu.errors import NotFoundError, UsageError
 from insitu.models.manifest import Ranges
+from insitu.models.preparing import Prepared
 from insitu.rollout.labelled import seen
 from insitu.rollout.labelling import Candidate, choose, kept, take, worthwhile, write_table
 from insitu.rollout.labels import read_labels
@@ -118,6 +119,9 @@ def test_of_one_frame_the_last_label_counts(stored: Path, tmp_path: Path) -> Non
     [
         ("a,b\n1,2\n", "no table of labels"),
         ("frame,label\ndet/3,CuO\n", "no address"),
+        ("frame,label\ninsitu:run,CuO\n", "no address"),
+        ("frame,label\ninsitu:run/det/\u00b2,CuO\n", "no address"),
+        ('frame,label\n"insitu:run/det/1,CuO\n', "cannot be read"),
         ("frame,label\ninsitu:x/det/3,CuO\ninsitu:x/det/3,CeO2\n", "labelled 'CuO' and 'CeO2'"),
     ],
 )
@@ -155,3 +159,14 @@ def test_labelled_frames_are_seen_as_the_network_saw_them(stored: Path) -> None:
             f"{opened.uid}/det/{int(case.address.rpartition('/')[2]) * 10 // 41}",
             True,
         )
+
+
+def test_frames_that_the_network_would_see_as_no_numbers_are_left_out_and_told(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = Prepared(np.full((1, 64), np.nan, np.float32), "")
+    monkeypatch.setattr("insitu.rollout.labelled.preparation", lambda *_: lambda thing: nothing)
+    with StoredRun(stored) as opened:
+        address = f"insitu:{opened.uid}/det/3"
+    found, told = seen({address: "CuO"}, root(stored), described(**NET))
+    assert (found, told) == ([], [f"{address} cannot be used: the network would see numbers that are not finite"])

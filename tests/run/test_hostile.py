@@ -12,6 +12,9 @@ import pytest
 
 from insitu.replay import verify
 from insitu.run import engine
+from insitu.run.credit import Credit
+from insitu.run.intake import Intake
+from insitu.run.shared import Shared
 from insitu.store.runs import StoredRun
 from insitu.types import Action, Decision, Feature, Verdict
 from tests.run import hostile
@@ -106,6 +109,40 @@ def test_a_reader_that_hangs_does_not_keep_the_run_from_its_seal(go, monkeypatch
     leave.set()
     assert (summary.ended, summary.exit_code, summary.frames["stored"]) == ("interrupted", 130, 5)
     assert any("did not notice the stop" in note for note in summary.notes)
+
+
+def test_a_frame_of_a_reader_that_was_left_behind_is_stored_and_marked_as_skipped(go, monkeypatch):
+    """It was in hand when the run was asked to stop, and so slow that nobody waited any longer."""
+    monkeypatch.setattr(engine, "PATIENCE_S", 0.3)
+    take, close, left_behind = Intake._arrival, Shared.close_store, threading.Event()
+
+    def slowly(intake, item):
+        if intake.received == 6:
+            left_behind.wait(30)
+        take(intake, item)
+
+    def closed(shared):
+        left_behind.set()
+        while shared.next_n < 6:
+            time.sleep(0.01)
+        close(shared)
+
+    monkeypatch.setattr(Intake, "_arrival", slowly)
+    monkeypatch.setattr(Shared, "close_store", closed)
+    summary = go(frames(6), observer=interrupt_after(5))
+    assert (summary.frames["stored"], summary.analysis["analysed"], summary.analysis["skipped"]) == (6, 5, 1)
+    assert verify(Path(summary.path)).identical
+
+
+def test_a_frame_that_comes_after_the_store_was_closed_is_told_of_and_its_credit_comes_back():
+    shared = Shared(Credit(1000))
+    shared.close_analysis()
+    shared.close_store()
+    assert shared.credit.take(600, wait=False)
+    shared.stamp(arrival(0), 0, (0, 0), (0, False, 600, None))
+    assert (shared.credit.used, shared.next_n) == (0, 0)
+    assert (shared.to_store.get(), shared.to_store.empty()) == (None, True)
+    assert "not stored" in shared.notes[0]
 
 
 def test_an_analysis_that_hangs_is_given_up_and_its_frames_are_skipped(go, monkeypatch):

@@ -42,7 +42,8 @@ def read(stored: Any, arrays: set[str], external: set[str]) -> dict[str, Any]:
     """What the server holds of one run."""
     held = {"start": stored.metadata["start"]["uid"], "stop": stored.metadata["stop"]["num_events"], "streams": {}}
     for name in held["stop"]:
-        table = stored[name].base["internal"].read()
+        base = stored[name].base
+        table = base["internal"].read() if "internal" in base else {}  # a fly scan has frames alone
         # the table has arrays as shortened text; they are read one by one
         held["streams"][name] = {
             key: (stored[name][key].read() if key in arrays else table[key]).tolist() for key in table

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from insitu.training.anomaly import Scorer, found, good
+from insitu.training.anomaly import Scorer, clean, found, good
 from insitu.training.anomaly_kinds import KINDS
 from insitu.training.latency import outputs
 from insitu.training.novelty import cluster, component_model, components, distance_model, distances
@@ -34,10 +34,17 @@ def test_what_components_leave_over_is_what_is_new() -> None:
 
 @pytest.mark.parametrize("kind", ["core", "loops"])
 def test_planted_faults_score_above_every_good_frame(kind: str) -> None:
-    of = KINDS[kind]
-    learn = good(of, range(4), 8)
-    clusters = [cluster(x) for x in learn]
-    clean = good(of, range(100, 104), 8)
-    level = 4.0 * max(float(distances(clusters, x).max()) for x in clean)
-    caught = found(of, Scorer(of, clusters), level, 999)
+    some = KINDS[kind]._replace(frames=8)
+    (of,) = some.simulators
+    clusters = [cluster(x) for x in good(some, of, range(4)).values()]
+    level = 4.0 * max(float(distances(clusters, x).max()) for x in good(some, of, range(100, 104)).values())
+    caught = {fault: found(some, of, fault, Scorer(some, clusters), level, 999) for fault in of.faults}
     assert all(late >= 0 for late in caught.values()), caught
+
+
+def test_clean_frames_are_scored_one_series_after_another() -> None:
+    some = KINDS["loops"]._replace(frames=3)
+    (of,) = some.simulators
+    scores = clean(some, of, Scorer(some, [cluster(x) for x in good(some, of, range(4)).values()]), 50, 7)
+    assert scores.shape == (7,)
+    assert np.isfinite(scores).all()

@@ -175,14 +175,15 @@ def cell_of(entry: Entry) -> tuple[float, ...]:
     return a, b, c, 90.0, 90.0, 120.0 if group.startswith(HEXAGONAL) else 90.0
 
 
-def cif(name: str, entry: Entry, source: str = "") -> str:
-    """The text of a CIF file."""
+def cif(name: str, entry: Entry, source: str = "", digits: int = 6) -> str:
+    """The text of a CIF file; the cell with so many digits."""
     group, _, sites = entry
     cell = zip(
         ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"), cell_of(entry), strict=True
     )
     head = [
-        f"data_{name}", f"# {source or SOURCES.get(name, USUAL)}", *(f"_cell_{key} {value:g}" for key, value in cell),
+        f"data_{name}", f"# {source or SOURCES.get(name, USUAL)}",
+        *(f"_cell_{key} {value:.{digits}g}" for key, value in cell),
         f"_space_group_name_H-M_alt '{group}'", "loop_", "_atom_site_label", "_atom_site_type_symbol",
         "_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z",
     ]  # fmt: skip

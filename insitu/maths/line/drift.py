@@ -1,7 +1,8 @@
 """Statistics for noticing that a number has drifted: blocks of values that are independent of each other, how far
 apart two samples are, and the threshold of a cumulative sum for a chance of false alarms.
 
-Sources: block means and their correlation, Flyvbjerg and Petersen, J. Chem. Phys. 91, 461 (1989); two-sample statistic
+Sources: block means and their correlation, Flyvbjerg and Petersen, J. Chem. Phys. 91, 461 (1989); autoregression, Burg,
+thesis, Stanford (1975), its order, Hurvich and Tsai, Biometrika 76, 297 (1989); two-sample statistic
 and its limit distribution, Smirnov, Ann. Math. Statist. 19, 279 (1948); mean time between false alarms of a cumulative
 sum, Siegmund, Sequential Analysis (Springer 1985), section 2.6.
 """
@@ -19,33 +20,145 @@ OVERSHOOT = 1.166
 """By which a sum of normal steps passes a boundary, in sigma (twice 0.583)."""
 
 
+LONG = 2.0
+"""Blocks are at least so many times as long as values follow each other."""
+WILD = 5.0
+"""Quartile distances beyond the quartiles from which on a value is a wild one (7.4 sigma of normal values)."""
+UNSURE = 0.05
+"""Chance with which the true spread is larger than the one that a sample's is taken for."""
+
+
 class Blocks(NamedTuple):
-    """Means over `length` values, which are independent of each other as far as the sample tells."""
+    """Means over `length` values, which hardly follow each other. `follows`: by how much the variance of the mean of
+    many of them is larger than it would be if they did not at all, 1 or more."""
 
     length: int
     means: np.ndarray
+    follows: float
 
 
 def independent_blocks(values: np.ndarray, least: int = LEAST_BLOCKS) -> Blocks | None:
-    """The shortest blocks of `values` `(n,)`, in order, whose means do not follow each other: their correlation from
-    one to the next is inside what chance gives (two sigma, 2 / sqrt(blocks)). None where that would take more values
-    than there are: fewer than `least` blocks.
+    """The shortest blocks of `values` `(n,)`, in order, that are twice as long as the values follow each other (sum of
+    their autocorrelation), and whose means do not: their correlation from one to the next is inside what chance gives
+    (two sigma, 2 / sqrt(blocks)). None where that would take more values than there are: fewer than `least` blocks.
 
     >>> independent_blocks(np.random.default_rng(0).normal(size=400)).length
     1
     >>> independent_blocks(np.arange(400.0)) is None
     True
     """
-    length = 1
+    variance, together = float(values.var()), long_run_variance(values)
+    length = max(1, math.ceil(LONG * together / variance - 0.5)) if together > 1.1 * variance > 0.0 else 1
     while len(values) >= least * length:
-        n = len(values) // length
-        means = values[len(values) - n * length :].reshape(n, length).mean(axis=1)
-        d = means - means.mean()
+        means = in_blocks(values, length)
+        n, d = len(means), means - means.mean()
         power = float(d @ d)
-        if power == 0.0 or float(d[1:] @ d[:-1]) / power + 1.0 / n < 2.0 / math.sqrt(n):
-            return Blocks(length, means)
-        length = max(length + 1, round(length * 1.4))
+        if power == 0.0:
+            return Blocks(length, means, 1.0)
+        if float(d[1:] @ d[:-1]) / power + 1.0 / n < 2.0 / math.sqrt(n):
+            return Blocks(length, means, max(together / length / (power / (n - 1)), unseen(n)))
+        length = max(length + 1, round(length * 1.2))
     return None
+
+
+def unseen(n: int) -> float:
+    """By how much the variance of a mean may be larger than that of `n` values that do not follow each other, where
+    they do by as much as chance may hide in so many: a correlation of 1 / sqrt(n) from one to the next.
+
+    >>> round(unseen(400), 2)
+    1.11
+    """
+    hidden = 1.0 / math.sqrt(n)
+    return (1.0 + hidden) / (1.0 - hidden)
+
+
+def in_blocks(values: np.ndarray, length: int) -> np.ndarray:
+    """Means of the last whole blocks of `values` `(n,)`: `(n // length,)`."""
+    n = len(values) // length
+    return values[len(values) - n * length :].reshape(n, length).mean(axis=1)
+
+
+def long_run_variance(values: np.ndarray) -> float:
+    """n times the variance of the mean of n values, for a large n: that of one value where they do not follow each
+    other, more where they do. The larger of two estimates: the spectrum at frequency zero of the autoregression that
+    fits `values` `(m,)` best, and the scatter of block means, where it is larger by more than chance makes it.
+
+    >>> x = np.random.default_rng(0).normal(size=2000)
+    >>> round(long_run_variance(x), 1), 2.0 < long_run_variance(x[1:] + 0.5 * x[:-1]) < 3.0  # truly 1 and 1.5^2
+    (1.0, True)
+    """
+    variance, found, length = float(values.var()), _of_autoregression(values), 2
+    while len(values) >= LEAST_BLOCKS * length:
+        means = in_blocks(values, length)
+        scatter = length * float(means.var(ddof=1))
+        if scatter > (1.0 + 2.0 * math.sqrt(2.0 / len(means))) * variance:
+            found = max(found, scatter)
+        length = max(length + 1, round(length * 1.4))
+    return found
+
+
+def _of_autoregression(values: np.ndarray) -> float:
+    """The spectrum at frequency zero of the autoregression that fits `values` best (Burg's, of the order that the
+    corrected information criterion of Akaike likes best)."""
+    n = len(values)
+    forward = backward = values - values.mean()
+    left = float(forward @ forward) / n
+    if left == 0.0:
+        return 0.0
+    weights, best, found = np.zeros(0), math.inf, left
+    for order in range(min(int(10.0 * math.log10(n)), n // 10) + 1):
+        if order:
+            ahead, behind = forward[1:], backward[:-1]
+            power = float(ahead @ ahead + behind @ behind)
+            if power == 0.0:
+                break
+            part = 2.0 * float(ahead @ behind) / power
+            weights = np.append(weights - part * weights[::-1], part)
+            forward, backward = ahead - part * behind, behind - part * ahead
+            left *= 1.0 - part * part
+        if left <= 0.0:
+            break
+        cost = n * math.log(left) + 2.0 * (order + 1) * n / max(n - order - 2, 1)
+        if cost < best:
+            best, found = cost, left / max(1.0 - float(weights.sum()), 1e-3) ** 2
+    return found
+
+
+def departures(values: np.ndarray) -> int | None:
+    """How many times `values` `(n,)` left the one that most of them have, each stretch counted once; None where no
+    value is that of half of them.
+
+    >>> departures(np.array([0.0, 0, 0, 1, 1, 0, 0, 1, 0])), departures(np.arange(9.0))
+    (2, None)
+    """
+    middle = float(np.median(values))
+    away = values != middle
+    if 2 * int(np.count_nonzero(away)) >= len(values):
+        return None
+    return int(np.count_nonzero(away[1:] & ~away[:-1])) + int(away[0])
+
+
+def usual_range(values: np.ndarray) -> tuple[float, float]:
+    """Between which bounds a value of `values` `(n,)` is no wild one; no bounds where half of them are the same.
+
+    >>> low, high = usual_range(np.arange(101.0))
+    >>> (low, high)
+    (-225.0, 325.0)
+    """
+    low, high = (float(x) for x in np.quantile(values, (0.25, 0.75)))
+    apart = WILD * (high - low)
+    return (low - apart, high + apart) if apart > 0.0 else (-math.inf, math.inf)
+
+
+def widened(n: int) -> float:
+    """By what the spread of a sample of `n` is multiplied, so that the true one is hardly ever larger.
+
+    >>> round(widened(30), 2), round(widened(400), 2)
+    (1.28, 1.06)
+    """
+    from scipy.special import chdtri
+
+    return math.sqrt((n - 1) / float(chdtri(n - 1, 1.0 - UNSURE)))
 
 
 def largest_gap(reference: np.ndarray, sample: np.ndarray) -> float:

@@ -1,0 +1,193 @@
+"""Every shipped recipe live: frames paced as they come from its instrument, p50 and p99 of frame to verdict as the run
+records them, beside the recipe's budget.
+
+    INSITU_DATA=DIR python -m benchmarks budgets [--quick]
+
+Frames are real ones where there are some, else the recipe's simulator's, read beforehand and given over and over: what
+is timed is storing, preparing, measuring and judging. The load of the machine is printed with each.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from insitu.config import Setup, load
+from insitu.readers.simulated_barkhausen import Barkhausen
+from insitu.readers.simulated_core import DrivenCore
+from insitu.readers.simulated_line import Line
+from insitu.run import run
+from insitu.types import Arrival
+
+DISTINCT = 24
+"""Frames that are given over and over."""
+
+
+class Live(NamedTuple):
+    """How a recipe is run: frames a second, what it reads below the data folder (or a function that makes files in a
+    folder, or a simulator), and settings."""
+
+    rate: float
+    source: str | Callable[[Path, Path], Path] | Callable[[], Any]
+    sets: tuple[str, ...] = ()
+
+
+class Paced:
+    """A reader that gives `arrivals` over and over, `rate` a second."""
+
+    def __init__(self, arrivals: Sequence[Arrival], rate: float, frames: int) -> None:
+        self.arrivals, self.rate, self.frames = arrivals, rate, frames
+
+    def __call__(self) -> Iterator[Arrival]:
+        began = time.perf_counter()
+        for k in range(self.frames):
+            time.sleep(max(0.0, began + k / self.rate - time.perf_counter()))
+            yield replace(self.arrivals[k % len(self.arrivals)], source_seq=k, time_ns=time.time_ns(), series="")
+
+
+def _pictures(where: str) -> Callable[[Path, Path], Path]:
+    def make(data: Path, folder: Path) -> Path:
+        for path in sorted((data / where).glob("*.png")):
+            if "_mask" not in path.name:
+                shutil.copy(path, folder)
+        return folder
+
+    return make
+
+
+def _contrast(data: Path, folder: Path) -> Path:
+    from PIL import Image
+
+    picture = np.load(data / "video" / "ebsd_ni_superalloy_dev.npz")["band_contrast"].astype(float)
+    rng = np.random.default_rng(0)
+    for k in range(8):
+        noisy = np.clip(np.rint(picture + rng.normal(0.0, 3.0, picture.shape)), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / f"map_{k}.png")
+    return folder
+
+
+def _core() -> DrivenCore:
+    return DrivenCore(frames=12, frequency=2e4, frequency_stop=5e5, steps=12)
+
+
+def _noise() -> Barkhausen:
+    return Barkhausen(frames=6)
+
+
+def _line() -> Line:
+    return Line(frames=DISTINCT)
+
+
+PATTERNS = "xrd/series_cucr2o4_7-289K"
+CERIA = "xrd/frame2d_ceo2_pilatus1m"
+RECIPES: dict[str, Live] = {
+    "barkhausen": Live(1.0, _noise),
+    "barkhausen_state": Live(1.0, _noise),
+    "gearbox": Live(5.0, "line/gearbox/h30hz0.npy"),
+    "hydraulic": Live(5.0, "line/hydraulic_dev.npz"),
+    "line": Live(5.0, _line),
+    "loops": Live(2.0, "magnetic/vsm"),
+    "permeability": Live(5.0, _core),
+    "permeability_sweep": Live(2.0, "magnetic/n87_permeability_dev.npz"),
+    "video_defects": Live(1.0, _pictures("video/superalloy_dev")),
+    "video_front": Live(10.0, "video/meltpool_lpbf_xray_dev.tif"),
+    "video_grains": Live(1.0, _contrast),
+    "video_layers": Live(0.5, _pictures("video/ebc_dev")),
+    "video_particles": Live(5.0, "video/bulk_water_dev"),
+    "video_segmentation": Live(1.0, _pictures("video/superalloy_dev")),
+    "xafs": Live(5.0, "xafs/xaslib/Fe"),
+    "xafs_network": Live(5.0, "xafs/xaslib/Fe"),
+    "xmcd": Live(5.0, "xafs/xmcd_fe_pf_bl16"),
+    "xrd_1d": Live(5.0, PATTERNS),
+    "xrd_2d": Live(2.0, CERIA),
+    "xrd_heating_demo": Live(20.0, ""),
+    "xrd_network": Live(2.0, PATTERNS),
+    "xrd_phases": Live(2.0, PATTERNS),
+    "xrd_two_detectors": Live(20.0, ""),
+}
+
+
+def main(folder: Path, *, quick: bool) -> None:
+    named = os.environ.get("INSITU_DATA")
+    if not named:
+        print("\nINSITU_DATA names no folder: recipes on real frames are left out")
+    print("\nFrame received to verdict, ms, as recorded in the run")
+    late = []
+    for name, live in RECIPES.items():
+        if isinstance(live.source, str) and live.source and not named:
+            continue
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            try:
+                told, inside = one(name, live, Path(named or ""), Path(scratch), 30 if quick else 200)
+            except Exception as e:  # noqa: BLE001 - one that fails is told, the others go on
+                told, inside = f"FAILED: {type(e).__name__}: {e}", False
+        print(f"  {name:<20} {told}  load {os.getloadavg()[0]:.1f}{'' if inside else '  NOT inside'}", flush=True)
+        late += [] if inside else [name]
+    print(f"  inside their budgets: {len(RECIPES) - len(late)} of {len(RECIPES)}")
+
+
+def one(name: str, live: Live, data: Path, scratch: Path, frames: int) -> tuple[str, bool]:
+    """One live run; what is told of it, and whether its p99 is inside the budget."""
+    setup = paced(name, live, data, scratch, frames)
+    summary = run(setup, data_root=scratch / "runs")
+    edge, budget = summary.latency_ms["edge"], setup.budget.latency_s * 1e3
+    if summary.ended != "complete" or edge is None or summary.frames["stored"] == 0:
+        return f"{summary.ended}: {summary.reason}", False
+    return (
+        f"{summary.frames['stored']:>4} frames at {live.rate:>4g}/s  p50 {edge['p50']:>7.1f}  p99 {edge['p99']:>7.1f}"
+        f"  max {edge['max']:>7.1f}  budget {budget:>6g}",
+        edge["p99"] <= budget,
+    )
+
+
+def paced(name: str, live: Live, data: Path, scratch: Path, frames: int) -> Setup:
+    """The recipe, with a reader that gives its frames at their rate."""
+    if live.source == "":
+        setup = load(name, sets=[])
+        readers = [(s, list(_first(s.reader()))) for s in setup.sources]
+    elif isinstance(live.source, str):
+        setup, readers = _from_files(name, data / live.source)
+    else:
+        made = _called(live.source, data, scratch)
+        if isinstance(made, Path):
+            setup, readers = _from_files(name, made)
+        else:
+            setup = load(name, inputs="unused")
+            readers = [(s, [replace(a, source=s.detector.source) for a in _first(made)]) for s in setup.sources]
+    sources = tuple(
+        replace(source, reader=lambda a=arrivals: Paced(a, live.rate, frames)) for source, arrivals in readers
+    )
+    return replace(setup, sources=sources)
+
+
+def _called(make: Callable[..., Any], data: Path, scratch: Path) -> Any:
+    if make in (_noise, _core, _line):
+        return make()
+    (scratch / "frames").mkdir()
+    return make(data, scratch / "frames")
+
+
+def _from_files(name: str, path: Path) -> tuple[Setup, list[Any]]:
+    sets = []
+    if name == "xrd_2d":
+        (poni,) = path.glob("*.poni")
+        (image,) = path.glob("*.tif*")
+        sets, path = [f"detector.geometry.poni={poni}"], image
+    setup = load(name, inputs=str(path), sets=sets)
+    return setup, [(s, list(_first(s.reader()))) for s in setup.sources]
+
+
+def _first(reader: Any) -> Iterator[Arrival]:
+    found = 0
+    for arrival in reader():
+        if isinstance(arrival, Arrival) and arrival.complete and not arrival.provisional:
+            yield arrival
+            found += 1
+            if found == DISTINCT:
+                return
