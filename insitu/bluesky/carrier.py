@@ -21,18 +21,25 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
+from insitu.bluesky.heads import HEADS
 from insitu.bluesky.outlet import weight
 from insitu.bluesky.wire import Packing
-from insitu.errors import UsageError
+from insitu.errors import ConfigError, UsageError
 
 log = logging.getLogger(__name__)
 ROOM = 256_000_000
 SUFFIX, WHOLE = ".part", ".docs"
 """A run that is being written, and one that has its stop document."""
+NAMING = ("uid", "run_start", "descriptor", "stream_resource", "resource")
+"""What tells of a document which run it is of."""
+TORN = "insitu_torn"
+"""In the place of a document that is left out."""
 Document = Mapping[str, Any]
 
 
@@ -47,6 +54,10 @@ class Carrier:
     def __init__(self, uri: str, folder: str | Path, *, room: int = ROOM) -> None:
         if room < 1:
             raise UsageError(f"room for {room} bytes", where="room", expected="1 or more")
+        if find_spec("tiled") is None:
+            raise ConfigError(
+                "documents cannot go to Tiled: tiled is not installed", remedy="pip install 'insitu[tiled]'"
+            )
         self.folder = Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lost = 0
@@ -65,10 +76,13 @@ class Carrier:
     def __call__(self, name: str, document: Document) -> None:
         """A document, from any thread. Only enqueues, never raises, never waits."""
         try:
-            size = weight(document)
-            if self._closed or self._bytes_in - self._bytes_out + size > self._room:
-                name, document, size = "torn", {"run": self._run_of(name, document)}, 0
+            if self._closed:
                 self.lost += 1
+                return
+            size = weight(document)
+            if name not in HEADS and name != "stop" and self._bytes_in - self._bytes_out + size > self._room:
+                self.lost += 1  # which run it is of is found in its turn: after what that began with
+                document, size = {k: v for k, v in document.items() if k in NAMING} | {TORN: True}, 0
             self._bytes_in += size
             self._queue.put((name, dict(document), size))
         except Exception:  # noqa: BLE001 - whatever it is: the scan is not to notice
@@ -76,8 +90,9 @@ class Carrier:
 
     @property
     def waiting(self) -> int:
-        """Runs that are not in Tiled yet."""
-        return sum(1 for p in self.folder.iterdir() if p.suffix in (SUFFIX, WHOLE))
+        """Runs that are not in Tiled yet: whole ones, and those of ours that go on."""
+        handed_over = 1 if self._bytes_in != self._bytes_out and not self._closed else 0  # not in a file yet
+        return max(handed_over, len(self._files) + sum(1 for _ in self.folder.glob(f"*{WHOLE}")))
 
     @property
     def pid(self) -> int:
@@ -121,20 +136,24 @@ class Carrier:
                 self._write(name, document)
             except Exception as e:  # noqa: BLE001 - the boundary: told, and the scan goes on
                 self.lost += 1
-                self._torn.add(self._run_of(name, document))
+                with suppress(KeyError):  # of a run that had begun before we were asked: nothing of it is kept
+                    self._torn.add(self._run_of(name, document))
                 log.error("insitu: a document (%s) is not kept for Tiled: %s: %s", name, type(e).__name__, e)
             self._bytes_out += size
             if self._process.poll() is not None and not self._closed:
                 log.error("insitu: what carries documents to Tiled has ended; another one begins")
-                self._process = self._started()
+                try:
+                    self._process = self._started()
+                except OSError as e:
+                    log.error("insitu: it cannot be started: %s; documents stay in %s", e, self.folder)
         for file in self._files.values():
             file.close()
 
     def _write(self, name: str, document: Document) -> None:
-        if name == "torn":
-            self._torn.add(document["run"])
-            return
         run = self._run_of(name, document)
+        if TORN in document:
+            self._torn.add(run)
+            return
         if name == "start":
             self._files[run] = (self.folder / f"{run}{SUFFIX}").open("wb")
         elif "uid" in document and name in ("descriptor", "resource", "stream_resource"):
@@ -155,9 +174,8 @@ class Carrier:
         """The run that a document is of."""
         if name == "start":
             return document["uid"]
-        for key in ("run_start", "run"):
-            if key in document:
-                return document[key]
+        if "run_start" in document:
+            return document["run_start"]
         for key in ("descriptor", "stream_resource", "resource"):
             if document.get(key) in self._runs:
                 return self._runs[document[key]]

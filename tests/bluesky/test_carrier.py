@@ -142,3 +142,43 @@ def held(uri: str, heard: Heard, taken: list[np.ndarray]) -> None:
         assert rows["cam"]["values"] == [picture.tolist() for picture in taken[at : at + EVENTS]]
         at += EVENTS
     assert at == len(heard["event"]) == len(taken)
+
+
+NOBODY = "http://127.0.0.1:9/api/v1"
+
+
+def documents(uid: str, events: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "start", {"uid": uid, "time": 0.0}
+    yield "descriptor", {"uid": f"{uid}-d", "run_start": uid, "name": "primary", "data_keys": {}, "time": 0.0}
+    for k in range(events):
+        yield "event", {"uid": f"{uid}-{k}", "descriptor": f"{uid}-d", "seq_num": k + 1, "data": {"x": "." * 500}}
+    yield "stop", {"uid": f"{uid}-s", "run_start": uid, "exit_status": "success", "time": 0.0}
+
+
+def test_what_is_of_no_run_that_we_saw_begin_is_counted_and_the_next_run_is_kept_whole(tmp_path):
+    carrier = Carrier(NOBODY, tmp_path)
+    carrier("event", {"uid": "x", "descriptor": "of a run that had begun before", "seq_num": 7, "data": {}})
+    for name, document in documents("a", 3):
+        carrier(name, document)
+    assert carrier.close(0.5) == 1
+    assert carrier.lost == 1
+    assert [path.name for path in tmp_path.glob("a*")] == ["a.docs"]
+
+
+def test_a_run_of_which_something_found_no_room_is_set_aside_and_never_passes_for_whole(tmp_path):
+    carrier = Carrier(NOBODY, tmp_path, room=2000)
+    for name, document in documents("a", 400):
+        carrier(name, document)
+    until(lambda: not carrier.waiting)
+    for name, document in documents("b", 1):
+        carrier(name, document)
+    assert carrier.close(0.5) == 1
+    assert carrier.lost > 0
+    assert sorted(path.name for path in tmp_path.glob("[ab]*")) == ["a.torn", "b.docs"]
+
+
+def test_what_a_killed_session_left_half_does_not_hold_up_the_end_of_the_next_one(tmp_path):
+    (tmp_path / "old.part").write_bytes(b"half")
+    began = time.monotonic()
+    assert Carrier(NOBODY, tmp_path).close(60.0) == 0
+    assert time.monotonic() - began < 30.0
