@@ -30,6 +30,8 @@ from insitu.readers.simulated_beamline_settings import ALLOWED, BY_PV, BenchSett
 
 TICK_S, SLOW_S = 0.02, 0.1
 """How often a motor that moves is looked at, and everything."""
+TURNS = 8
+"""Puts with callback that a motor can tell from each other."""
 
 
 def main() -> None:
@@ -140,13 +142,21 @@ class _Mover:
         async def wait(_: int) -> None:
             import asyncio
 
-            await asyncio.sleep(LOOK_S)  # a command that came while the record was busy is obeyed meanwhile
             while self.moving:
                 await asyncio.sleep(LOOK_S)
 
-        # a put with callback is over when the motion is
-        hidden = builder.longOut(f"{name}:busy", on_update=wait, always_update=True, blocking=True, initial_value=0)
-        builder.longOut(f"{name}:told", on_update=self._told, always_update=True, initial_value=0, FLNK=hidden)
+        # A put with callback is over when the motion is: it waits for a record that is busy until then. It must be
+        # one that is idle, for EPICS waits for none that was busy before, and one may be so for a moment after its
+        # motion: so they take turns. What `_told` does comes before any of them looks.
+        waiting = [
+            builder.longOut(f"{name}:busy{k}", on_update=wait, always_update=True, blocking=True, initial_value=0)
+            for k in range(TURNS)
+        ]
+        links = {f"LNK{k + 1:X}": record for k, record in enumerate(waiting)}
+        turn = f"{prefix}:{name}:turn"
+        chosen = builder.records.fanout(f"{name}:chosen", SELM="Specified", SELL=turn, **links)
+        builder.records.calc(f"{name}:turn", CALC=f"(VAL%{TURNS})+1", FLNK=chosen)
+        builder.longOut(f"{name}:told", on_update=self._told, always_update=True, initial_value=0, FLNK=turn)
 
     @property
     def settled(self) -> bool:
@@ -185,7 +195,8 @@ class _Mover:
             return
         if fields["HOMF"] or fields["HOMR"]:
             fields["HOMF"] = fields["HOMR"] = 0
-            fields.put("VAL", min(max(0.0, drive.low), drive.high), process=True)
+            self._go(min(max(0.0, drive.low), drive.high), now)
+            self._tell(drive.target)
             return
         target = fields["VAL"]
         if self._told_by_us and target == drive.target:
@@ -201,10 +212,13 @@ class _Mover:
             self._tell(drive.target)
             return
         self._told_by_us = 0  # at worst a command is obeyed twice; one that is passed over would never be done
-        fields["TDIR"] = int(target >= drive.value)
+        self._go(target, now)
+
+    def _go(self, target: float, now: float) -> None:
+        self.fields["TDIR"] = int(target >= self.bench.drives[self.name].value)
         self.moving, self._since = True, now
-        fields["DMOV"], fields["MOVN"] = 0, 1
-        bench.go(self.name, target, now)
+        self.fields["DMOV"], self.fields["MOVN"] = 0, 1
+        self.bench.go(self.name, target, now)
 
     def _tell(self, target: float) -> None:
         """Clients see the target only when the record is processed, which is no command then."""

@@ -296,6 +296,36 @@ def test_stock_ophyd_moves_its_motors_and_takes_its_pictures_over_channel_access
     assert said["stalled"] is False
 
 
+RETURNS = """
+import time
+from ophyd import EpicsMotor, EpicsSignal
+x = EpicsMotor("T:x", name="x")
+home = EpicsSignal("T:x.HOMF", name="home", put_complete=True)
+for signal in (x, home):
+    signal.wait_for_connection(timeout=30)
+x.velocity.set(20.0).wait(30)
+for turn in range(12):
+    way = 1.0 if turn % 2 else -1.0
+    x.user_setpoint.put(way, wait=False)
+    time.sleep(0.03)
+    x.stop()
+    while x.moving:
+        pass
+    x.user_setpoint.put(2.0 * way, wait=True, use_complete=True)
+    print(x.user_readback.get(use_monitor=False) - 2.0 * way, x.motor_done_move.get(use_monitor=False))
+    home.set(1).wait(30)
+    print(x.user_readback.get(use_monitor=False), x.motor_done_move.get(use_monitor=False))
+"""
+
+
+def test_a_put_with_callback_waits_for_its_motion_also_right_after_another_one(bench: Beamline) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RETURNS], env={**os.environ, **bench.environment}, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["0.0 1"] * 24, done.stderr
+
+
 def test_stock_ophyd_async_moves_a_motor_over_pv_access(bench: Beamline) -> None:
     script = (
         "import asyncio; from ophyd_async.epics.motor import Motor\n"
