@@ -4,7 +4,9 @@ records them, beside the recipe's budget.
     INSITU_DATA=DIR python -m benchmarks budgets [--quick]
 
 Frames are real ones where there are some, else the recipe's simulator's, read beforehand and given over and over: what
-is timed is storing, preparing, measuring and judging. The load of the machine is printed with each.
+is timed is storing, preparing, measuring and judging. Where all frames of a source are alike, the detector file is made
+to say their shape and type, as that of a live detector must. `first` is the run's first frame, `ready` how long a
+loaded recipe takes until its sources start. The load of the machine is printed with each.
 """
 
 import os
@@ -18,11 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from insitu.config import Setup, load
+from insitu.config import Setup, Source, load
 from insitu.readers.simulated_barkhausen import Barkhausen
 from insitu.readers.simulated_core import DrivenCore
 from insitu.readers.simulated_line import Line
-from insitu.run import run
+from insitu.run import LiveRun
+from insitu.store.runs import StoredRun
 from insitu.types import Arrival
 
 DISTINCT = 24
@@ -141,35 +144,58 @@ def main(folder: Path, *, quick: bool) -> None:
 def one(name: str, live: Live, data: Path, scratch: Path, frames: int) -> tuple[str, bool]:
     """One live run; what is told of it, and whether its p99 is inside the budget."""
     setup = paced(name, live, data, scratch, frames)
-    summary = run(setup, data_root=scratch / "runs")
+    began = time.perf_counter()
+    live_run = LiveRun(setup, data_root=scratch / "runs")
+    ready_s = time.perf_counter() - began
+    summary = live_run.wait()
     edge, budget = summary.latency_ms["edge"], setup.budget.latency_s * 1e3
     if summary.ended != "complete" or edge is None or summary.frames["stored"] == 0:
         return f"{summary.ended}: {summary.reason}", False
+    with StoredRun(Path(summary.path)) as stored:
+        first = next(body["edge_us"] for _, body in stored.timings()) / 1e3
     return (
-        f"{summary.frames['stored']:>4} frames at {live.rate:>4g}/s  p50 {edge['p50']:>7.1f}  p99 {edge['p99']:>7.1f}"
-        f"  max {edge['max']:>7.1f}  budget {budget:>6g}",
+        f"{summary.frames['stored']:>4} frames at {live.rate:>4g}/s  first {first:>6.1f}"
+        f"  p50 {edge['p50']:>6.1f}  p99 {edge['p99']:>7.1f}"
+        f"  max {edge['max']:>7.1f}  budget {budget:>5g}"
+        f"  ready {ready_s:.2f} s",
         edge["p99"] <= budget,
     )
 
 
 def paced(name: str, live: Live, data: Path, scratch: Path, frames: int) -> Setup:
     """The recipe, with a reader that gives its frames at their rate."""
-    if live.source == "":
-        setup = load(name, sets=[])
-        readers = [(s, list(_first(s.reader()))) for s in setup.sources]
-    elif isinstance(live.source, str):
-        setup, readers = _from_files(name, data / live.source)
+    inputs, sets, made = None, [], None
+    if isinstance(live.source, str):
+        inputs, sets = _files(name, data / live.source) if live.source else (None, [])
+    elif isinstance(made := _called(live.source, data, scratch), Path):
+        inputs, sets = _files(name, made)
     else:
-        made = _called(live.source, data, scratch)
-        if isinstance(made, Path):
-            setup, readers = _from_files(name, made)
-        else:
-            setup = load(name, inputs="unused")
-            readers = [(s, [replace(a, source=s.detector.source) for a in _first(made)]) for s in setup.sources]
+        inputs = "unused"
+    setup = load(name, inputs=inputs, sets=sets)
+    arrivals = [_arrivals(source, None if isinstance(made, Path) else made) for source in setup.sources]
+    if stated := _stated(setup, arrivals):
+        setup = load(name, inputs=inputs, sets=[*sets, *stated])
     sources = tuple(
-        replace(source, reader=lambda a=arrivals: Paced(a, live.rate, frames)) for source, arrivals in readers
+        replace(source, reader=lambda a=found: Paced(a, live.rate, frames))
+        for source, found in zip(setup.sources, arrivals, strict=True)
     )
     return replace(setup, sources=sources)
+
+
+def _stated(setup: Setup, arrivals: Sequence[Sequence[Arrival]]) -> list[str]:
+    """Settings that say the shape and type of the frames, where nobody has and all are alike."""
+    kinds = {(a.data.shape, a.data.dtype.name) for found in arrivals for a in found}
+    if len(setup.sources) != 1 or len(kinds) != 1 or setup.sources[0].detector.shape is not None:
+        return []
+    shape, dtype = kinds.pop()
+    return [f"detector.shape={list(shape)}", f'detector.dtype="{dtype}"']
+
+
+def _arrivals(source: Source, simulator: Any) -> list[Arrival]:
+    """Frames of a source, or of a simulator in its place."""
+    if simulator is None:
+        return list(_first(source.reader()))
+    return [replace(a, source=source.detector.source) for a in _first(simulator)]
 
 
 def _called(make: Callable[..., Any], data: Path, scratch: Path) -> Any:
@@ -179,14 +205,13 @@ def _called(make: Callable[..., Any], data: Path, scratch: Path) -> Any:
     return make(data, scratch / "frames")
 
 
-def _from_files(name: str, path: Path) -> tuple[Setup, list[Any]]:
-    sets = []
-    if name == "xrd_2d":
-        (poni,) = path.glob("*.poni")
-        (image,) = path.glob("*.tif*")
-        sets, path = [f"detector.geometry.poni={poni}"], image
-    setup = load(name, inputs=str(path), sets=sets)
-    return setup, [(s, list(_first(s.reader()))) for s in setup.sources]
+def _files(name: str, path: Path) -> tuple[str, list[str]]:
+    """What a recipe reads, and its settings."""
+    if name != "xrd_2d":
+        return str(path), []
+    (poni,) = path.glob("*.poni")
+    (image,) = path.glob("*.tif*")
+    return str(image), [f"detector.geometry.poni={poni}"]
 
 
 def _first(reader: Any) -> Iterator[Arrival]:

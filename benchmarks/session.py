@@ -31,6 +31,10 @@ from insitu.bluesky import Session
 bps: Any = plan_stubs
 bpp: Any = preprocessors
 RATE = 50.0
+WARM = 10
+"""Events of a plan before its time is taken."""
+REST_S = 0.25
+"""Between two plans: so long may frames be on their way."""
 
 
 @contextlib.contextmanager
@@ -54,35 +58,71 @@ def session(engine: RunEngine, root: Path, stream: str = "primary") -> Session:
     return Session(engine, recipe, data_root=root, detectors={"bench": bench}, mode="act")
 
 
-def events_per_s(disk: Path, count: int, cpu_s: list[float], shares: list[float], *, with_us: bool) -> float:
-    """A plan that takes pictures as fast as it can; with a session all of them are stored. `cpu_s`: is told how long
-    this process was computing per event; `shares`: which part of the time the process of the run was computing."""
-    picture = np.full((64, 64), 7, "u2")
-    camera = SynSignal(func=lambda: picture, name="camera")
-    beam = SynSignal(func=lambda: 100.0, name="beam")
+class Plans:
+    """One RunEngine with a session and one without, side by side in this process: a plan on the one, a plan on the
+    other, in turns, so that both see the same machine. Pictures are taken as fast as it goes."""
 
-    @bpp.run_decorator()
-    def plan() -> Any:
-        for _ in range(count):
-            yield from bps.checkpoint()
-            yield from bps.trigger_and_read([camera, beam])
+    def __init__(self, with_us: RunEngine, without: RunEngine, insitu: Session, count: int) -> None:
+        self.engines, self.insitu, self.count = {True: with_us, False: without}, insitu, count
+        self.cpu_s: dict[bool, list[float]] = {True: [], False: []}
+        """How long this process was computing per event."""
+        self.shares: list[float] = []
+        """Which part of the time the process of the run was computing."""
+        self.taken = 0
 
-    with tempfile.TemporaryDirectory(dir=disk) as folder, engine_alone() as engine:
+    def events_per_s(self, *, with_us: bool) -> float:
+        """Of one plan, from its `WARM`th event to the last."""
+        picture = np.full((64, 64), 7, "u2")
+        camera = SynSignal(func=lambda: picture, name="camera")
+        beam = SynSignal(func=lambda: 100.0, name="beam")
+        at: list[tuple[float, float, float]] = []
 
-        def timed() -> float:
-            began, before = time.perf_counter(), time.process_time()
-            engine(plan())
-            cpu_s.append((time.process_time() - before) / count)
-            return count / (time.perf_counter() - began)
+        @bpp.run_decorator()
+        def plan() -> Any:
+            for k in range(WARM + self.count + 1):
+                if k in (WARM, WARM + self.count):
+                    at.append((time.perf_counter(), time.process_time(), computed_s(self.insitu.pid)))
+                yield from bps.checkpoint()
+                yield from bps.trigger_and_read([camera, beam])
 
-        if not with_us:
-            return timed()
+        self.engines[with_us](plan())
+        (began, before, theirs), (ended, after, theirs_after) = at
+        self.cpu_s[with_us].append((after - before) / self.count)
+        if with_us:
+            self.shares.append((theirs_after - theirs) / (ended - began))
+            self.taken += WARM + self.count + 1
+        time.sleep(REST_S)
+        return self.count / (ended - began)
+
+
+def events(disk: Path, count: int, rounds: int) -> None:
+    """The first part, with plans of so many events."""
+    with tempfile.TemporaryDirectory(dir=disk) as folder, engine_alone() as engine, engine_alone() as bare:
         with session(engine, Path(folder)) as insitu:
-            began, before = time.perf_counter(), computed_s(insitu.pid)
-            rate = timed()
-            shares.append((computed_s(insitu.pid) - before) / (time.perf_counter() - began))
-        assert sum(s.frames["stored"] for s in insitu.summaries) == count, insitu.summaries
-        return rate
+            plans = Plans(engine, bare, insitu, count)
+
+            def beside_a_stranger() -> float:
+                with stranger(plans.shares[-1]):
+                    return plans.events_per_s(with_us=False)
+
+            figures = interleave(
+                {
+                    "with a session": lambda: plans.events_per_s(with_us=True),
+                    "without": lambda: plans.events_per_s(with_us=False),
+                    "without, a stranger as busy": beside_a_stranger,
+                },
+                rounds,
+            )
+        assert sum(s.frames["stored"] for s in insitu.summaries) == plans.taken, insitu.summaries
+    title = f"A stock RunEngine, plans of {count} pictures of 64 x 64 as fast as it can"
+    table(title, figures, "events/s", "with a session", {"without": 0.9, "without, a stranger as busy": 0.9})
+    ratios = np.divide(figures["with a session"], figures["without"])
+    draws = np.random.default_rng(1).choice(ratios, (4000, len(ratios)))
+    low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
+    print(f"  with / without: median {np.median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f} ({rounds} pairs)")
+    ms = {with_us: statistics.median(found) * 1e3 for with_us, found in plans.cpu_s.items()}
+    print(f"  the RunEngine's process computes {ms[True]:.3f} ms per event with a session, {ms[False]:.3f} ms without")
+    print(f"  the process of the session's run computes {statistics.median(plans.shares):.0%} of the time")
 
 
 def computed_s(pid: int) -> float:
@@ -199,25 +239,8 @@ def interruptions(disk: Path, times: int) -> tuple[list[float], list[float]]:
 
 def main(disk: Path, *, quick: bool) -> None:
     """Both parts."""
-    count = 500
-    cpu_s: dict[bool, list[float]] = {True: [], False: []}
-    shares = [0.3]
-
-    def beside_a_stranger() -> float:
-        with stranger(shares[-1]):
-            return events_per_s(disk, count, [], shares, with_us=False)
-
-    jobs = {
-        "with a session": lambda: events_per_s(disk, count, cpu_s[True], shares, with_us=True),
-        "without": lambda: events_per_s(disk, count, cpu_s[False], shares, with_us=False),
-        "without, a stranger as busy": beside_a_stranger,
-    }
-    title = f"A stock RunEngine, {count} pictures of 64 x 64 as fast as it can"
-    goals = {"without": 0.9, "without, a stranger as busy": 0.9}
-    table(title, interleave(jobs, 5 if quick else 21), "events/s", "with a session", goals)
-    ms = {with_us: statistics.median(found) * 1e3 for with_us, found in cpu_s.items()}
-    print(f"  the RunEngine's process computes {ms[True]:.3f} ms per event with a session, {ms[False]:.3f} ms without")
-    print(f"  the process of the session's run computes {statistics.median(shares[1:]):.0%} of the time")
+    for count in (100, 400):
+        events(disk, count, 20 if quick else 60)
     ours, bare = interruptions(disk, 60 if quick else 600)
     print(f"\nTo the interruption of the RunEngine at {RATE:g} frames/s, every core loaded, ms (goal: p99 at most 50)")
     for name, found in (("bad frame's document to suspension", ours), ("bare signal to bare suspender", bare)):

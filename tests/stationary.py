@@ -170,6 +170,12 @@ def drawn(kind: str, n: int, seed: int) -> np.ndarray:
             return rng.poisson(float(number), size=n).astype(float)
         case "missing":
             return (rng.random(n) < float(number)).astype(float)
+        case "memory":  # correlations that never end: fractional noise
+            lags = np.arange(1.0, 2 * n)
+            weights = np.concatenate([[1.0], np.cumprod((lags - 1.0 + float(number)) / lags)])
+            long = np.concatenate([rng.normal(size=2 * n), e])
+            size = 5 * n
+            return np.fft.irfft(np.fft.rfft(long, size) * np.fft.rfft(weights, size), size)[2 * n : 3 * n]
         case "periodic":
             return np.sin(2.0 * np.pi * np.arange(n) / float(number) + rng.uniform(0.0, 6.0)) + 0.3 * e
     raise ValueError(kind)

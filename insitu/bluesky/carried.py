@@ -15,28 +15,18 @@ import select
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-
-from insitu.bluesky.carrier import WHOLE
-from insitu.bluesky.wire import LENGTHS, lengths, opened
+from insitu.bluesky.parts import WHOLE, complete, documents, orphans
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
+ORPHANS_S = 1.0
+"""So often, at most, it looks for runs that nobody writes any more."""
 REST_S = (0.5, 30.0)
 """After a failure: the first rest, and the longest."""
-
-
-def documents(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    """What a file holds."""
-    while start := file.read(LENGTHS.size):
-        head, behind = lengths(start)
-        body = np.frombuffer(file.read(behind), np.uint8)
-        yield opened(body, head)
 
 
 def carry(client: Any, path: Path) -> None:
@@ -70,6 +60,15 @@ def check(stored: Any, found: list[tuple[str, Any]]) -> None:
             raise OSError(f"{len(there)} rows of {stream} are there, and {len(numbers)} were written")
 
 
+def end_orphans(folder: Path) -> None:
+    """Give an end to the runs of processes that were killed."""
+    for path in orphans(folder):
+        try:
+            complete(path)
+        except Exception as e:  # noqa: BLE001 - the boundary: whatever it is, it is tried again
+            log.warning("insitu: %s cannot be ended yet: %s: %.300s", path.name, type(e).__name__, e)
+
+
 def over(timeout_s: float) -> bool:
     """Whether our input has ended: nobody needs us any more."""
     ready, _, _ = select.select([sys.stdin], [], [], timeout_s)
@@ -91,7 +90,11 @@ def main() -> int:
                 break
             if over(LOOK_S):
                 return 0
+        look = 0.0
         while True:
+            if time.monotonic() >= look:
+                look = time.monotonic() + ORPHANS_S
+                end_orphans(folder)
             waiting = sorted(folder.glob(f"*{WHOLE}"), key=lambda path: (failed[path], path.stat().st_mtime_ns))
             if not waiting or time.monotonic() < again:
                 if over(LOOK_S):

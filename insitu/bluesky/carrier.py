@@ -8,7 +8,7 @@
 
 bluesky's `TiledWriter` as a subscriber holds up the plan for as long as Tiled needs, and its error ends the plan;
 `BufferingWrapper` drops the documents that Tiled did not take. Here each plan's run is a file in `folder` until all of
-it is in Tiled and has been read back from there.
+it is in Tiled and has been read back from there. A run whose process was killed is ended and carried by the next one.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from typing import IO, Any
 
 from insitu.bluesky.heads import HEADS
 from insitu.bluesky.outlet import weight
+from insitu.bluesky.parts import PART, WHOLE, begun, orphans
+from insitu.bluesky.parts import TORN as ASIDE
 from insitu.bluesky.wire import Packing
 from insitu.errors import ConfigError, UsageError
 
 log = logging.getLogger(__name__)
 ROOM = 256_000_000
-SUFFIX, WHOLE = ".part", ".docs"
-"""A run that is being written, and one that has its stop document."""
 NAMING = ("uid", "run_start", "descriptor", "stream_resource", "resource")
 """What tells of a document which run it is of."""
 TORN = "insitu_torn"
@@ -47,8 +47,8 @@ class Carrier:
     """Subscribe it to a RunEngine; `close` it, or use it as a context manager.
 
     `uri`: of Tiled's server, as for `TiledWriter.from_uri`. `folder`: where documents wait; those that an earlier one
-    left there are carried too. `room`: bytes that may wait to be written to it; what comes beyond is left out, with the
-    rest of its run, and counted (`lost`).
+    left there are carried too, and so is what there is of a run that its process did not end. `room`: bytes that may
+    wait to be written to it; what comes beyond is left out, with the rest of its run, and counted (`lost`).
     """
 
     def __init__(self, uri: str, folder: str | Path, *, room: int = ROOM) -> None:
@@ -90,9 +90,11 @@ class Carrier:
 
     @property
     def waiting(self) -> int:
-        """Runs that are not in Tiled yet: whole ones, and those of ours that go on."""
+        """Runs that are not in Tiled yet: whole ones, those of ours that go on, and those that nobody writes any
+        more."""
         handed_over = 1 if self._bytes_in != self._bytes_out and not self._closed else 0  # not in a file yet
-        return max(handed_over, len(self._files) + sum(1 for _ in self.folder.glob(f"*{WHOLE}")))
+        whole = sum(1 for _ in self.folder.glob(f"*{WHOLE}"))
+        return max(handed_over, len(self._files) + whole + len(orphans(self.folder)))
 
     @property
     def pid(self) -> int:
@@ -100,8 +102,8 @@ class Carrier:
         return self._process.pid
 
     def close(self, timeout_s: float = 60.0) -> int:
-        """No more documents. Waits, at most so long, until all is in Tiled; how many runs are not, and stay in the
-        folder for the next one."""
+        """No more documents: a run that goes on ends here for Tiled. Waits, at most so long, until all is there; how
+        many runs are not, and stay in the folder for the next one."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -137,7 +139,7 @@ class Carrier:
             except Exception as e:  # noqa: BLE001 - the boundary: told, and the scan goes on
                 self.lost += 1
                 with suppress(KeyError):  # of a run that had begun before we were asked: nothing of it is kept
-                    self._torn.add(self._run_of(name, document))
+                    self._tear(self._run_of(name, document))
                 log.error("insitu: a document (%s) is not kept for Tiled: %s: %s", name, type(e).__name__, e)
             self._bytes_out += size
             if self._process.poll() is not None and not self._closed:
@@ -146,16 +148,16 @@ class Carrier:
                     self._process = self._started()
                 except OSError as e:
                     log.error("insitu: it cannot be started: %s; documents stay in %s", e, self.folder)
-        for file in self._files.values():
-            file.close()
+        for run in [*self._files]:
+            self._files.pop(run).close()  # nobody's from now on
 
     def _write(self, name: str, document: Document) -> None:
         run = self._run_of(name, document)
         if TORN in document:
-            self._torn.add(run)
+            self._tear(run)
             return
         if name == "start":
-            self._files[run] = (self.folder / f"{run}{SUFFIX}").open("wb")
+            self._files[run] = begun(self.folder / f"{run}{PART}")
         elif "uid" in document and name in ("descriptor", "resource", "stream_resource"):
             self._runs[document["uid"]] = run
         file = self._files[run]
@@ -163,12 +165,18 @@ class Carrier:
             file.write(b"".join(self._packing(name, document)))
             file.flush()
         if name == "stop":
-            del self._files[run]
-            os.fsync(file.fileno())
-            file.close()
-            path = self.folder / f"{run}{SUFFIX}"
-            path.rename(path.with_suffix(".torn" if run in self._torn else WHOLE))
             self._runs = {uid: of for uid, of in self._runs.items() if of != run}
+            with self._files.pop(run):  # it has its name before it is nobody's
+                if run not in self._torn:
+                    os.fsync(file.fileno())
+                    (self.folder / f"{run}{PART}").rename(self.folder / f"{run}{WHOLE}")
+            self._torn.discard(run)
+
+    def _tear(self, run: str) -> None:
+        """One of its documents is missing: it never passes for whole, whatever becomes of us."""
+        self._torn.add(run)
+        with suppress(FileNotFoundError):  # it has been set aside already, or has no file
+            (self.folder / f"{run}{PART}").rename(self.folder / f"{run}{ASIDE}")
 
     def _run_of(self, name: str, document: Document) -> str:
         """The run that a document is of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -24,6 +25,8 @@ MOST_FAILURES = 3
 """So many processes that end without having stored anything, one after the other, are enough."""
 CONFIRMED = {"hold": 5.0, "resume": 5.0, "watch": 1.0}
 """Orders that are done when the call comes back: for how many seconds it waits at most."""
+AT_EXIT_S = 5.0
+"""An interpreter that ends without `close` waits so long, at most, until the process has all documents."""
 ACTIONS = ("pause", "resume", "finish", "halt")
 
 
@@ -95,6 +98,7 @@ class Following:
         """The first run. Raises what is wrong."""
         self._begin("", None)
         self._passing.begin()
+        atexit.register(self._outlet.flush, AT_EXIT_S)
         self._thread.start()
 
     def give_up(self) -> None:
@@ -131,7 +135,7 @@ class Following:
         if not self._begun_one:
             log.info("no run is there yet to be told %r", kind)
             return
-        if kind not in CONFIRMED or threading.current_thread() is self._thread:
+        if kind not in CONFIRMED or self.here():
             process.channel.send(kind, value)
             return
         try:
@@ -150,6 +154,10 @@ class Following:
             self._watched = on
             self.order("watch" if on else "leave", {"on": on})
 
+    def here(self) -> bool:
+        """Whether this is the thread that hears what the process says."""
+        return threading.current_thread() is self._thread
+
     def close(self, timeout_s: float) -> None:
         """No more documents; until all is sealed. `TimeoutError` where that takes longer."""
         if not self.closing:
@@ -159,6 +167,7 @@ class Following:
         if self._thread.is_alive():
             raise TimeoutError(f"run {self.run.uid} has not ended within {timeout_s:g} s")
         self._passing.end()
+        atexit.unregister(self._outlet.flush)
 
     def _pass(self, kind: str, value: dict[str, Any]) -> None:
         if self._begun_one:

@@ -96,6 +96,12 @@ class Outlet:
                 self._queue.put((MISSED, {"frames": dict(self._missed)}, 0))
             self._queue.put(None)
 
+    def flush(self, timeout_s: float) -> None:
+        """Wait until all that were put are written, or for so long."""
+        until = time.monotonic() + timeout_s
+        while self._in > self._out and not self._over and time.monotonic() < until:
+            time.sleep(CALM_S)
+
     def give_up(self) -> None:
         """No process will take them any more: all that wait, and all that come, are lost."""
         with self._attached:

@@ -1,11 +1,14 @@
-"""Which rows of a series of frames are on disk and can be read, seen from beside the run: its ledger and its arrays."""
+"""Which rows of a series of frames are on disk and can be read, seen from beside the run: its ledger and its arrays.
+
+No connection to the ledger outlives a question: it would keep the run from making the ledger one file when it ends.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +24,7 @@ SEGMENTS = 8
 
 
 class Rows:
-    """The rows of one series in the run at `path`. `first`: number of its first frame. Use it in one thread."""
+    """The rows of one series in the run at `path`. `first`: number of its first frame."""
 
     def __init__(self, path: Path, source: str, series: str, first: int) -> None:
         self.path, self.source, self.series, self.first = path, source, series, first
@@ -29,7 +32,6 @@ class Rows:
         """The ledger's entry of the segment, once there is one."""
         self.broken = ""
         """Why rows and frames of this series do not go together, or nothing."""
-        self._db: sqlite3.Connection | None = None
 
     @property
     def array(self) -> Path:
@@ -56,21 +58,14 @@ class Rows:
 
     def stored(self, row: int) -> bool:
         """Whether a settled row holds a frame, and not only its place."""
-        db = self._connection()
         asked = "SELECT 1 FROM place WHERE source = ? AND seq = ? AND array = 'frames' LIMIT 1"
-        return db is not None and db.execute(asked, (self.source, self.seq(row))).fetchone() is not None
+        return bool(self._asked(asked, self.source, self.seq(row)))
 
-    def close(self) -> None:
-        """No more questions."""
-        db, self._db = self._db, None
-        if db is not None:
-            db.close()
-
-    def _connection(self) -> sqlite3.Connection | None:
-        if self._db is None:
-            with suppress(InsituError):  # not there yet, or not any more: nothing is known
-                self._db = connect(self.path / "ledger.db")
-        return self._db
+    def _asked(self, query: str, *values: Any) -> list[Any]:
+        """What the ledger answers; nothing where it is not there (yet, or any more)."""
+        with suppress(InsituError), closing(connect(self.path / "ledger.db")) as db:
+            return db.execute(query, values).fetchall()
+        return []
 
     def _settled(self) -> int:
         if self.segment is None and not self._find():
@@ -81,14 +76,10 @@ class Rows:
             return 0
 
     def _find(self) -> bool:
-        db = self._connection()
-        if db is None:
-            return False
+        asked = "SELECT body FROM log WHERE kind = 'segment' ORDER BY id DESC LIMIT ?"
         try:
-            asked = "SELECT body FROM log WHERE kind = 'segment' ORDER BY id DESC LIMIT ?"
-            bodies = [orjson.loads(body) for (body,) in db.execute(asked, (SEGMENTS,))]
-        except sqlite3.Error:
-            self.close()  # asked again with a fresh connection
+            bodies = [orjson.loads(body) for (body,) in self._asked(asked, SEGMENTS)]
+        except sqlite3.Error:  # asked again soon
             return False
         mine = [b for b in bodies if b["source"] == self.source and b.get("series", {}).get("uid") == self.series]
         if not mine:

@@ -34,7 +34,6 @@ class Series:
 
     def begin(self, first: int) -> None:
         """It begins with another frame: those before could not be taken."""
-        self._rows.close()
         self.first, self.taken = first, 0
         self._rows = Rows(self.run.path, self.source, self.uid, first)
 
@@ -77,7 +76,6 @@ class Series:
     def end(self) -> None:
         """It is not staged any more; whoever waits comes back."""
         self.over = self.over or "it is not staged"
-        self._rows.close()
 
     def documents(
         self, shape: Sequence[int], index: int | None, *, single: bool, each: int = 0

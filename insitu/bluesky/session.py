@@ -160,7 +160,14 @@ class Session:
         self.run.resume()
 
     def close(self, timeout_s: float = PATIENCE_S) -> Summary:
-        """No more documents; what has come is analysed and stored; the run is sealed. The last summary."""
+        """No more documents; what has come is analysed and stored; the run is sealed. The last summary. A plan that
+        runs goes on by itself. Not for what is told records or signals: `UsageError`."""
+        if self._following.here():
+            raise UsageError(
+                "close() was called by what watches the records or signals, and would wait for itself",
+                where="close",
+                remedy="Call it in another thread",
+            )
         if not self._following.closing:
             with suppress(Exception):
                 self._engine.unsubscribe(self._token)

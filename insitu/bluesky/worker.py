@@ -98,8 +98,13 @@ class Worker:
             return None
 
     def _next(self, kind: str) -> dict[str, Any] | None:
-        message = self._control.read()
-        return message[1] if message is not None and message[0] == kind else None
+        while (message := self._control.read()) is not None:
+            told, value = message
+            if told == "log":  # said in the session's process in the very moment in which this one was started
+                Passing.say(value)
+                continue
+            return value if told == kind else None
+        return None
 
     def _read_documents(self) -> None:
         keeper = self._kept()

@@ -39,22 +39,27 @@ def refit(
     that loses more than --loss ends it with exit status 6, and nothing is written."""
     from insitu.errors import UsageError
     from insitu.models.bundle import write_bundle
+    from insitu.rollout.checking import check_enough, check_frames, check_labels
     from insitu.rollout.labelled import seen
-    from insitu.rollout.labelling import kept
-    from insitu.rollout.labels import read_labels
+    from insitu.rollout.labelling import kept_given
+    from insitu.rollout.labels import labels_of, read_given
+    from insitu.rollout.refit import FEWEST
     from insitu.rollout.refit import refit as fit
     from insitu.rollout.updating import write_update
 
     parent, highest = _parent(bundle, root, key or [], allow_unsigned=allow_unsigned)
-    given = read_labels(labels) if labels is not None else kept(data_root)
+    given = read_given(labels) if labels is not None else kept_given(data_root)
     if not given:
         raise UsageError(
             "there are no labels", where=str(labels or data_root / "labels"),
             remedy="`insitu label choose RUN -o FILE`, fill it in, `insitu label take FILE`",
         )  # fmt: skip
-    cases, told = seen(given, data_root, parent.manifest)
+    check_labels(given, parent.manifest)
+    check_frames(given, data_root)
+    cases, told = seen(labels_of(given), data_root, parent.manifest)
     for line in told[:5]:
         note(line)
+    check_enough(given, len(cases), told, FEWEST)
     began = time.perf_counter()
     found = fit(parent, cases, serial=serial or highest + 1, loss=loss)
     took = time.perf_counter() - began

@@ -26,6 +26,7 @@ import numpy as np
 from insitu.errors import ConfigError
 from insitu.features.barkhausen_channels import choose, factor
 from insitu.features.barkhausen_plan import Plan, Plans, stretched
+from insitu.features.barkhausen_trial import trial
 from insitu.maths.magnetic.barkhausen import Number, clipped_samples, field_peak, find_sweeps, quiet_of
 from insitu.maths.magnetic.barkhausen_kernel import filtered, find_pulses, moments, moving_rms, scan, slow_part
 from insitu.maths.magnetic.barkhausen_psd import band_power
@@ -115,6 +116,8 @@ class Barkhausen:
         if arrays:
             self.outputs |= {f"{name}_{k}": Output(unit=u, rtol=1e-6, array=True) for k, u in self._kept.items()}
         self._plans = Plans(segment, slope, (low, high))
+        first = trial(self.band, unit, field_unit, (channel, field), self._saturation)
+        self(first, {}, ())  # compile before a frame waits
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature | ArrayFeature]:
         """The numbers of one frame."""

@@ -40,6 +40,8 @@ class Pixels:
         if self._geometry.poni is not None:
             self._image = RawImage(read_setting(detector, "image.pixels"), CUT, detector)
         self.outputs = {f"{name}_{key}": Output(unit="") for key in KEYS}
+        for frame in () if self._image is None else self._image.trials():
+            self(frame, {}, ())  # compile before a frame waits
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
         """The four numbers of one image."""

@@ -75,6 +75,7 @@ class Layers:
         self.outputs = {f"{name}_{key}": Output(unit=u, rtol=1e-4) for key, u in self._units.items()}
         self.outputs[f"{name}_map"] = Output(unit="", array=True)
         shortest_path(np.ones((4, 4)), 0.1)  # compile before a frame waits
+        crack_length(np.eye(4, dtype=bool))
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
         """The layer of one frame."""

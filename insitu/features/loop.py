@@ -85,6 +85,8 @@ class Loop:
             self._keys[key]: Output(unit=unit, rtol=RTOL, atol=ATOL[unit.removesuffix("/T")])
             for key, unit in self._units.items()
         }
+        for curve in ("loop", "backfield"):
+            self(_trial(curve, field, moment, unit), {}, ())  # compile before a frame waits
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature]:
         del refs, before
@@ -165,3 +167,15 @@ class Loop:
         found = {self._keys[key]: Feature(None, unit, why=why) for key, unit in self._units.items()}
         found[self._keys["curve_ok"]] = BAD
         return found
+
+
+def _trial(curve: str, field: str, moment: str, unit: str) -> Frame:
+    """A loop, or a backfield curve, without noise."""
+    b = np.concatenate([np.linspace(1.0, -1.0, 101), np.linspace(-1.0, 1.0, 101)])
+    m = np.tanh((b + np.where(np.arange(202) < 101, 0.1, -0.1)) / 0.2)
+    if curve == "backfield":
+        b = np.linspace(0.0, -1.0, 51)
+        m = np.tanh((b + 0.3) / 0.2)
+    labels = {"channels": f"{field} {moment}", "curve": curve}
+    return Frame(source="trial", data=np.stack([b, m]), dims=("channel", "point"), unit=("T", unit), labels=labels,
+                 time_ns=0, seq=0, n=0)  # fmt: skip

@@ -21,6 +21,8 @@ from insitu.types import KEY, ArrayFeature, Detector, Feature, Frame, Output, Re
 
 KEPT = ("x", "y", "mass", "size", "ecc", "sigma")
 """Columns of `positions`."""
+COMMON = ("uint8", "uint16")
+"""Types of pictures that have kernels of their own; what else comes is made uint16."""
 _TAKEN = [COLUMNS.index(name) for name in KEPT]
 
 
@@ -69,7 +71,8 @@ class Particles:
             f"{name}_size": Output(unit="px", rtol=1e-6),
             f"{name}_positions": Output(unit="", rtol=1e-5, array=True),
         }
-        self(_trial(), {}, ())  # compile before a frame waits
+        for kind in (detector.dtype,) if detector and detector.dtype else COMMON:
+            self(_trial(kind), {}, ())  # compile before a frame waits
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
         """The particles of one frame."""
@@ -112,8 +115,9 @@ class Particles:
         return {key: Feature(None, output.unit, why=why) for key, output in self.outputs.items()}
 
 
-def _trial() -> Frame:
-    """A frame with one particle."""
+def _trial(kind: str) -> Frame:
+    """A frame with one particle, read-only as frames are."""
     y, x = np.mgrid[:64, :64]
-    data = (100.0 + 100.0 * np.exp(-((y - 32.0) ** 2 + (x - 32.0) ** 2) / 8.0)).astype(np.uint8)
+    data = (100.0 + 100.0 * np.exp(-((y - 32.0) ** 2 + (x - 32.0) ** 2) / 8.0)).astype(kind)
+    data.flags.writeable = False
     return Frame(source="trial", data=data, dims=("y", "x"), unit="counts", time_ns=0, seq=0, n=0)

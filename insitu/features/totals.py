@@ -22,6 +22,7 @@ from insitu.maths.pattern import seen_points
 from insitu.types import KEY, Feature, Frame, Output, References
 
 FEWEST_POINTS = 8
+NOTHING = np.zeros(0, dtype=bool)
 
 
 class Totals:
@@ -47,40 +48,41 @@ class Totals:
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
         """All declared features of one frame."""
-        why = self._unusable(frame)
+        seen, why = self._seen(frame)
         if why:
             return {key: Feature(None, output.unit, why=why) for key, output in self.outputs.items()}
-        seen = seen_points(frame)
-        y = np.asarray(frame.data, dtype=np.float64)[seen]
+        data = np.asarray(frame.data, dtype=np.float64)
+        y = data.ravel() if frame.mask is None else data[seen]
         sigma = point_sigma(frame)
         full = saturated(frame, self.saturation)
         if sigma is not None and full is not None:
             sigma = np.where(full, np.inf, sigma)
         features = self._levels(y)
-        features["total"] = Feature(float(np.sum(y)), self.unit, sigma=_total_sigma(sigma, seen))
+        features["total"] = Feature(float(y.sum()), self.unit, sigma=_total_sigma(sigma, seen))
         features["saturated_fraction"] = (
             Feature(None, "", why="no saturation level given: set saturation for this entry")
             if full is None
             else Feature(float(np.count_nonzero(full[seen])) / y.size, "")
         )
-        features["maximum"] = Feature(float(np.max(y)), self.unit, sigma=_top_sigma(sigma, seen, int(np.argmax(y))))
+        features["maximum"] = Feature(float(y.max()), self.unit, sigma=_top_sigma(sigma, seen, int(y.argmax())))
         return {key: features[key.removeprefix(self.prefix)] for key in self.outputs}
 
-    def _unusable(self, frame: Frame) -> str:
-        """Why nothing can be said of this frame, or nothing."""
+    def _seen(self, frame: Frame) -> tuple[np.ndarray, str]:
+        """The points that count, and why nothing can be said of this frame (or nothing)."""
         if frame.unit != self.unit:
-            return f'the data are in {frame.unit!r}, the recipe says unit = "{self.unit}"'
+            return NOTHING, f'the data are in {frame.unit!r}, the recipe says unit = "{self.unit}"'
         try:
-            points = int(np.count_nonzero(seen_points(frame)))
+            seen = seen_points(frame)
         except ValueError as e:
-            return str(e)
-        return "" if points >= FEWEST_POINTS else f"only {points} points that are not masked"
+            return NOTHING, str(e)
+        points = int(np.count_nonzero(seen))
+        return seen, "" if points >= FEWEST_POINTS else f"only {points} points that are not masked"
 
     def _levels(self, y: np.ndarray) -> dict[str, Feature]:
         """Background, noise and signal-to-noise of the points `(n,)`."""
         background, noise = background_level(y), noise_level(y)
         snr = (
-            Feature((float(np.max(y)) - background.value) / noise, "")
+            Feature((float(y.max()) - background.value) / noise, "")
             if noise > 0.0
             else Feature(None, "", why="the points show no noise (constant, or mostly equal): no ratio can be formed")
         )

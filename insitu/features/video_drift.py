@@ -12,10 +12,12 @@ is the better one there. Exposure changes do not matter.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from insitu.errors import ConfigError
 from insitu.features.video_trial import warm_up
 from insitu.maths.video.grey import grey
-from insitu.maths.video.register import register
+from insitu.maths.video.register import halved, register
 from insitu.types import KEY, Feature, Frame, Output, References
 
 UNITS = {"x": "px", "y": "px", "correlation": "", "changed": ""}
@@ -32,6 +34,7 @@ class Drift:
         self.name = name
         self.outputs = {f"{name}_{key}": Output(unit=unit, rtol=1e-4, atol=1e-4) for key, unit in UNITS.items()}
         warm_up(self)
+        halved(np.zeros((4, 4), np.float32))  # what larger pictures need as well
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> dict[str, Feature]:
         """Movement from `before[-1]` to `frame`."""

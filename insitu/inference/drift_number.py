@@ -13,6 +13,7 @@ from insitu.maths.line.drift import (
     in_blocks,
     independent_blocks,
     largest_gap,
+    long_memory,
     long_run_variance,
     sum_threshold,
     unseen,
@@ -34,6 +35,8 @@ TOGETHER = 3.0
 """How much rarer two tests are wrong together than the rate that each is set for (measured on noise: six times)."""
 APART = 2.5
 """Standard deviations between two halves that are still at one place."""
+LOOK = 1.15
+"""Growth of what was learnt from one look for a long memory to the next."""
 AGREE = 2
 """Of the three tests."""
 
@@ -112,8 +115,8 @@ class Number:
     `length`: values in a block, once it is known. Where the first values made few blocks, later ones are learnt too,
     until there are `learn`: as long as all tests are silent, and the later half is where the first one was."""
 
-    __slots__ = ("_blocks", "_filling", "_floor", "_found", "_learn", "_most", "_next", "_once_in", "_range", "_seen",
-                 "_step", "length", "tests", "unit")  # fmt: skip
+    __slots__ = ("_blocks", "_filling", "_floor", "_found", "_learn", "_look", "_most", "_next", "_once_in", "_range",
+                 "_seen", "_step", "length", "memory", "tests", "unit")  # fmt: skip
 
     def __init__(self, unit: str, learn: int, blocks: int | None, once_in: float, floor: float = 0.0) -> None:
         self.unit, self._learn, self._once_in, self._floor = unit, learn, once_in, floor
@@ -121,10 +124,12 @@ class Number:
         self._seen: list[float] = []
         self._filling: list[float] = []
         self._blocks: list[tuple[float, float]] = []
-        self._next = 0
+        self._next = self._look = 0
         self._range = (-math.inf, math.inf)
         self._step = math.inf
         self.tests: Tests | None = None
+        self.memory = 0.0
+        """Of the blocks that were learnt (`long_memory`); above 0 the rate of false alarms cannot be promised."""
 
     def add(self, value: float) -> None:
         """One more value; the tests begin once enough are known."""
@@ -147,13 +152,23 @@ class Number:
         if len(self._blocks) >= self._most:
             return
         self._blocks.append(block)
+        if len(self._blocks) == self._look and not tests.alarm:
+            self._look = min(math.ceil(LOOK * self._look), self._most)
+            raw, tame = np.array(self._blocks).T
+            if self._remembers(tame):
+                self._test(raw, tame, 1.0)
         if len(self._blocks) == self._next:
             self._next = min(2 * self._next, self._most)
             raw, tame = np.array(self._blocks).T
-            if tests.stands(tame):
+            if self.memory == 0.0 and tests.stands(tame):
                 variance = float(tame.var())
                 follows = long_run_variance(tame) / variance if self._found and variance > 0.0 else 1.0
                 self._test(raw, tame, max(follows, unseen(len(tame)) if self._found else 1.0))
+
+    def _remembers(self, tame: np.ndarray) -> bool:
+        """Whether the blocks do follow each other, without an end; found where their length was."""
+        self.memory = long_memory(tame) if self._found else 0.0
+        return self.memory > 0.0
 
     def _begin(self) -> None:
         """Where the first values tell how long a block has to be, the tests begin; else more are waited for."""
@@ -174,11 +189,15 @@ class Number:
         raw, tame = in_blocks(values, self.length), in_blocks(tame, self.length)
         self._blocks = list(zip(raw.tolist(), tame.tolist(), strict=True))
         self._next = min(2 * len(raw), self._most)
+        self._look = min(math.ceil(LOOK * len(raw)), self._most)
+        self._remembers(tame)
         self._test(raw, tame, follows)
         self._seen.clear()
 
     def _test(self, raw: np.ndarray, tame: np.ndarray, follows: float) -> None:
         length = self.length or 1
+        if self.memory > 0.0:  # what the mean of the first and of the last blocks may be off by, in place of 1 / n
+            follows = max(follows, (len(raw) + WINDOW) ** (2.0 * self.memory))
         floor = max(self._step / math.sqrt(12.0), self._floor) / math.sqrt(length)
         self.tests = Tests(raw, tame, once_in=self._once_in / length, floor=floor, follows=follows)
 

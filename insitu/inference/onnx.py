@@ -15,7 +15,7 @@ The model `network` makes verdicts of these numbers.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from insitu.inference.onnx_loading import load
 from insitu.inference.onnx_scores import Range, anomaly_score, class_scores, margin, regression
 from insitu.inference.onnx_tiles import cut, whole
 from insitu.models.bundle import Bundle
-from insitu.models.preparing import Prepared, preparation
+from insitu.models.preparing import Prepared, preparations
 from insitu.types import KEY, ArrayFeature, Feature, Frame, Output, References
 
 BATCH = 64
@@ -59,7 +59,8 @@ class Onnx:
         if m.inputs.dtype != "float32":
             raise ConfigError(f"the network takes {m.inputs.dtype}", where="bundle", expected="float32")
         self.name, self._labels = name or m.name, m.keys
-        self._prepare: Callable[[Any], Prepared] = preparation(m.preparation.name, m.preparation.params)
+        self._prepare: Callable[[Sequence[Any]], list[Prepared]]
+        self._prepare = preparations(m.preparation.name, m.preparation.params)
         self._shape = tuple(n or 1 for n in m.inputs.shape[1:])
         self._range = Range(m)
         self._overlap = int(m.preparation.params.get("overlap", 0))
@@ -71,32 +72,28 @@ class Onnx:
 
     def __call__(self, frame: Frame, refs: References, before: Sequence[Frame]) -> Mapping[str, Feature | ArrayFeature]:
         """The numbers of one frame."""
-        x, why = self._input(frame)
-        if x is None:
-            return self._without(why)
-        if self.manifest.task == "segmentation":
-            return self._named(self._segmented(x, frame))
-        return self._told(self._loaded.one(x), x)
+        if self.manifest.task != "segmentation":
+            return self.many([frame])[0]
+        x, why = self._inputs([frame])[0]
+        return self._without(why) if x is None else self._named(self._segmented(x, frame))
 
     def many(self, frames: Sequence[Frame]) -> list[Mapping[str, Feature | ArrayFeature]]:
         """The numbers of several frames, bit by bit those of one after another; for bundles with `batch_exact`."""
-        inputs = [self._input(frame) for frame in frames]
+        inputs = self._inputs(frames)
         there = [x for x, _ in inputs if x is not None]
-        if len(there) < 2:
-            return [self(frame, {}, ()) for frame in frames]
-        raw = self._loaded.run(np.stack(there))
-        rows = iter(range(len(there)))
-        return [
-            self._without(why) if x is None else self._told([y[row] for y, row in _each(raw, rows)], x)
-            for x, why in inputs
-        ]
+        told = iter(self._scored(np.array(there)) if there else [])
+        return [self._without(why) if x is None else next(told) for x, why in inputs]
 
-    def _input(self, frame: Frame) -> tuple[np.ndarray | None, str]:
-        """The prepared input, or why there is none."""
+    def _inputs(self, frames: Sequence[Frame]) -> list[tuple[np.ndarray | None, str]]:
+        """The prepared input of each frame, or why there is none."""
         try:
-            found = self._prepare(frame)
+            return [self._fitting(found) for found in self._prepare(frames)]
         except (ValueError, ArithmeticError, LookupError) as e:
-            return None, f"the frame cannot be prepared: {e}"
+            if len(frames) == 1:
+                return [(None, f"the frame cannot be prepared: {e}")]
+        return [self._inputs([frame])[0] for frame in frames]
+
+    def _fitting(self, found: Prepared) -> tuple[np.ndarray | None, str]:
         x = found.input
         if x is None:
             return None, found.why
@@ -105,27 +102,37 @@ class Onnx:
             return None, f"the prepared frame has the shape {list(x.shape)}, the network takes {list(self._shape)}"
         return x, ""
 
-    def _told(self, raw: list[np.ndarray], x: np.ndarray) -> Mapping[str, Feature | ArrayFeature]:
-        """The features of one frame's raw outputs."""
-        if not all(np.isfinite(y).all() for y in raw):
-            return self._without("the network gave a number that is not finite")
+    def _scored(self, x: np.ndarray) -> list[Mapping[str, Feature | ArrayFeature]]:
+        """The features of several inputs `(k, ...)`."""
+        raw = self._loaded.run(x) if len(x) > 1 else [y[None] for y in self._loaded.one(x[0])]
+        if all(np.isfinite(y).all() for y in raw):
+            return self._told(raw, x)
+        finite = np.array([all(np.isfinite(y[i]).all() for y in raw) for i in range(len(x))])
+        told = iter(self._told([y[finite] for y in raw], x[finite]) if finite.any() else [])
+        return [next(told) if row else self._without("the network gave a number that is not finite") for row in finite]
+
+    def _told(self, raw: list[np.ndarray], x: np.ndarray) -> list[Mapping[str, Feature | ArrayFeature]]:
+        """The same of raw outputs, all finite, and inputs, `(k, ...)` each."""
         m, found = self.manifest, self._outside(x)
         if m.task == "anomaly":
-            found["score"] = Feature(anomaly_score(raw[0], x), m.unit)
+            for row, y, z in zip(found, raw[0], x, strict=True):
+                row["score"] = Feature(anomaly_score(y, z), m.unit)
         elif m.task == "regression":
-            for key, (value, sigma) in zip(self._labels, regression(m, raw), strict=True):
-                found[key] = Feature(value, m.unit, sigma=sigma)
+            for i, row in enumerate(found):
+                for key, (value, sigma) in zip(self._labels, regression(m, [y[i] for y in raw]), strict=True):
+                    row[key] = Feature(value, m.unit, sigma=sigma)
         else:
-            scores = class_scores(m, raw[0].reshape(-1))
-            found |= {key: Feature(float(s), "") for key, s in zip(self._labels, scores, strict=True)}
-            found["margin"] = Feature(margin(scores), "")
-        return self._named(found)
+            scores = class_scores(m, raw[0].reshape(len(x), -1), axis=1)
+            for row, each, over in zip(found, scores.tolist(), margin(scores).tolist(), strict=True):
+                row |= {key: Feature(score, "") for key, score in zip(self._labels, each, strict=True)}
+                row["margin"] = Feature(over, "")
+        return [self._named(row) for row in found]
 
     def _segmented(self, x: np.ndarray, frame: Frame) -> Numbers:
         """Fractions and map of an image `(channel, y, x)`, through tiles where it is not of the network's size."""
         m = self.manifest
         logits = whole(x, (self._shape[1], self._shape[2]), self._overlap, lambda tile: self._loaded.one(tile)[0])
-        found = self._outside(x)
+        found = self._outside(x[None])[0]
         if not np.isfinite(logits).all():
             why = "the network gave a number that is not finite"
             return {key.removeprefix(f"{self.name}_"): f for key, f in self._without(why).items()}
@@ -142,10 +149,12 @@ class Onnx:
             found[f"{key}_fraction"] = Feature(np.count_nonzero(counted == number) / max(1, counted.size), "")
         return {**found, "map": ArrayFeature(values=labels, dims=("y", "x"))}
 
-    def _outside(self, x: np.ndarray) -> Numbers:
+    def _outside(self, x: np.ndarray) -> list[Numbers]:
+        """How far each of several inputs lies outside."""
         if not self._range.known:
-            return {"outside": Feature(None, "", why="the manifest does not say what the network was trained on")}
-        return {"outside": Feature(self._range.share(x), "")}
+            why = "the manifest does not say what the network was trained on"
+            return [{"outside": Feature(None, "", why=why)} for _ in x]
+        return [{"outside": Feature(share, "")} for share in self._range.shares(x)]
 
     def _promised(self) -> dict[str, Output]:
         """Keys without prefix. Elsewhere the numbers may differ as far as the golden outputs may."""
@@ -176,9 +185,3 @@ def at_once(shape: tuple[int, ...]) -> int:
     (64, 8)
     """
     return max(1, min(BATCH, MOST_NUMBERS // max(1, math.prod(shape))))
-
-
-def _each(raw: list[np.ndarray], rows: Iterator[int]) -> Iterator[tuple[np.ndarray, int]]:
-    """Every output with the next row."""
-    row = next(rows)
-    return ((y, row) for y in raw)

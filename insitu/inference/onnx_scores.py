@@ -18,15 +18,15 @@ import numpy as np
 from insitu.models.manifest import Manifest
 
 
-def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Along the first axis, float64.
+def softmax(logits: np.ndarray, temperature: float, axis: int = 0) -> np.ndarray:
+    """Along an axis, float64.
 
     >>> softmax(np.array([0.0, 0.0]), 1.0).tolist()
     [0.5, 0.5]
     """
     z = np.asarray(logits, np.float64) / temperature
-    e = np.exp(z - z.max(axis=0))
-    return e / e.sum(axis=0)
+    e = np.exp(z - z.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
 
 
 def sigmoid(logits: np.ndarray, temperature: float) -> np.ndarray:
@@ -40,20 +40,20 @@ def sigmoid(logits: np.ndarray, temperature: float) -> np.ndarray:
     return np.where(z >= 0.0, 1.0, e) / (1.0 + e)
 
 
-def class_scores(manifest: Manifest, logits: np.ndarray) -> np.ndarray:
-    """Scores `(labels,)` of classification and multilabel; `(labels, y, x)` of segmentation."""
+def class_scores(manifest: Manifest, logits: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Scores of classification, multilabel and segmentation; `axis`: that of the labels."""
     temperature = manifest.decision.temperature
-    if manifest.task == "multilabel" or logits.shape[0] == 1:
+    if manifest.task == "multilabel" or logits.shape[axis] == 1:
         return sigmoid(logits, temperature)
-    return softmax(logits, temperature)
+    return softmax(logits, temperature, axis)
 
 
-def margin(scores: np.ndarray) -> float:
-    """How far the highest score is above the next."""
-    if scores.size < 2:
-        return float(scores.max())
-    top = np.partition(scores, -2)[-2:]
-    return float(top[1] - top[0])
+def margin(scores: np.ndarray) -> np.ndarray:
+    """How far the highest of scores `(..., labels)` is above the next."""
+    if scores.shape[-1] < 2:
+        return scores.max(axis=-1)
+    top = np.partition(scores, -2, axis=-1)
+    return top[..., -1] - top[..., -2]
 
 
 def anomaly_score(raw: np.ndarray, x: np.ndarray) -> float:
@@ -86,8 +86,12 @@ class Range:
 
     def share(self, x: np.ndarray) -> float:
         """0 to 1."""
-        outside = np.count_nonzero((x < self._low) | (x > self._high))
-        return outside / x.size
+        return self.shares(x[None])[0]
+
+    def shares(self, x: np.ndarray) -> list[float]:
+        """`share` of each of several inputs `(k, ...)`."""
+        outside = ((x < self._low) | (x > self._high)).reshape(len(x), -1)
+        return [count / outside.shape[1] for count in outside.sum(axis=1).tolist()]
 
 
 def _column(numbers: float | tuple[float, ...] | None, default: float, dims: int) -> np.ndarray:

@@ -3,6 +3,8 @@
 C-contiguous, native-endian, 64-byte-aligned and read-only (a BLAS or SIMD kernel may sum in another order elsewhere).
 """
 
+import math
+
 import numpy as np
 
 ALIGNMENT = 64
@@ -10,7 +12,7 @@ ALIGNMENT = 64
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised, writable array whose first byte is 64-byte-aligned."""
-    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    nbytes = math.prod(shape) * dtype.itemsize
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes].view(dtype).reshape(shape)
@@ -37,5 +39,12 @@ def aligned(array: np.ndarray) -> np.ndarray:
         return array
     out = empty(array.shape, array.dtype.newbyteorder("="))
     out[...] = array
+    if isinstance(out.base, np.ndarray):
+        out.base.flags.writeable = False  # nobody can write to it any more: it may be shared
     out.flags.writeable = False
     return out
+
+
+def owned(array: np.ndarray) -> np.ndarray:
+    """A copy in the one layout, whoever may write to `array`."""
+    return aligned(array.copy() if is_aligned(array) else array)

@@ -87,7 +87,14 @@ def noise_level(y: np.ndarray) -> float:
         return 0.0
     y = np.asarray(y, dtype=np.float64)
     second = np.abs(y[:-2] - 2.0 * y[1:-1] + y[2:])
-    return float(np.median(second)) / (MEDIAN_PER_SIGMA * math.sqrt(6.0))
+    return _median(second) / (MEDIAN_PER_SIGMA * math.sqrt(6.0))
+
+
+def _median(values: np.ndarray) -> float:
+    """What `np.median` gives for `(n,)`, NaN for NaN; the order of `values` is not kept."""
+    below, above = (values.size - 1) // 2, values.size // 2
+    values.partition((below, above, values.size - 1))
+    return float(values[-1]) if math.isnan(values[-1]) else 0.5 * float(values[below] + values[above])
 
 
 def search_sigma(y: np.ndarray, sigma: np.ndarray | None, poisson: bool) -> np.ndarray:

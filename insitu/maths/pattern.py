@@ -33,7 +33,7 @@ def seen_points(frame: Arrival) -> np.ndarray:
     seen = np.ones(frame.data.shape, dtype=bool) if frame.mask is None else ~np.asarray(frame.mask, dtype=bool)
     if not seen.any():
         raise ValueError("every point of the pattern is masked")
-    if why := unusable(frame.data[seen]):
+    if why := unusable(frame.data.ravel() if frame.mask is None else frame.data[seen]):
         raise ValueError(why)
     return seen
 

@@ -33,8 +33,12 @@ def means_on(grid: Grid, y: np.ndarray) -> np.ndarray:
     """Means `(..., k)` of curves `y` `(..., n)` over a prepared grid."""
     y = np.asarray(y, np.float64)
     at, t, beyond = grid.at, grid.t, grid.beyond
-    total = np.zeros(y.shape)
-    np.cumsum(0.5 * (y[..., 1:] + y[..., :-1]) * grid.steps, axis=-1, out=total[..., 1:])
+    last = int(at.max())
+    total = np.zeros((*y.shape[:-1], last + 1))
+    parts = np.add(y[..., 1 : last + 1], y[..., :last], out=total[..., 1:])
+    parts *= 0.5
+    parts *= grid.steps[:last]
+    np.add.accumulate(parts, axis=-1, out=parts)
     low = y[..., at]
     up_to = total[..., at] + t * (low + 0.5 * t * ((y[..., at + 1] - low) / grid.steps[at]))
     if beyond.any():

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from insitu.maths.aligned import empty
 from insitu.types import Frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wave:
-    """One channel of one frame: `values` `(n,)` float64 in `unit`; `rate` in Hz, None where nobody knows it."""
+    """One channel of one frame: `values` `(n,)` float64 in `unit`, a copy; `rate` in Hz, None where nobody knows it."""
 
     name: str
     values: np.ndarray
@@ -46,4 +47,6 @@ def wave(frame: Frame, name: str = "") -> Wave:
     rate = frame.context.get(f"rate_{there[row]}", frame.context.get("sample_rate"))
     unit = frame.unit if isinstance(frame.unit, str) else frame.unit[row]
     known = None if rate is None or rate.value is None or rate.value <= 0 else float(rate.value)
-    return Wave(there[row], np.ascontiguousarray(data, np.float64), unit, known)
+    values = empty(data.shape, np.dtype(np.float64))  # one kind of array, so that kernels are compiled for it once
+    values[...] = data
+    return Wave(there[row], values, unit, known)

@@ -6,13 +6,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from insitu.errors import StorageError
+from insitu.models.journal_head import Head, check_head, check_objects, read_head, write_head
 from insitu.models.standing import Entry, Standing, fold
 from insitu.store.canonical import canonical
 from insitu.store.ledger import START, link
@@ -29,33 +30,44 @@ class Journal:
     def __init__(self, path: Path, operator: str = "") -> None:
         self.path, self.operator = path, operator
 
-    def entries(self) -> list[Entry]:
-        """All of them, the chain checked."""
-        if not self.path.exists():
-            return []
-        with self._connection() as db:
-            return list(self._checked(db))
+    def entries(self, *, beginning: bool = False) -> list[Entry]:
+        """All of them, the chain checked, and that none is missing at its end. A log without an entry is refused where
+        bundles lie beside it, unless it is `beginning`."""
+        head, found = read_head(self.path), []
+        if self.path.exists():
+            with self._connection() as db:
+                found = list(self._checked(db))
+        check_head(self.path, head, found)
+        if not beginning:
+            check_objects(self.path, found)
+        return found
 
-    def standings(self) -> dict[str, Standing]:
+    def standings(self, *, beginning: bool = False) -> dict[str, Standing]:
         """What the entries fold to, by name."""
-        return self._folded(self.entries())
+        return self._folded(self.entries(beginning=beginning))
 
     def append(self, kind: str, make: Make) -> None:
         """One entry behind the others; nobody else can switch between what `make` sees and the entry."""
+        head = None
         with self._connection(write=True) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
-                entries = list(self._checked(db))
+                head, entries = read_head(self.path), list(self._checked(db))
+                check_head(self.path, head, entries)
                 made = make(self._folded(entries))
                 if made is not None:
                     body = canonical(dict(made) | {"time_ns": time.time_ns(), "operator": self.operator})
                     digest = link(entries[-1].hash if entries else START, kind, body)
                     db.execute("INSERT INTO log VALUES (?, ?, ?, ?)", (len(entries), kind, body, digest))
+                    head = Head(len(entries) + 1, digest)
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+        if head is not None:
+            with suppress(OSError):  # the entry is written; where its head cannot be, the next one brings it
+                write_head(self.path, head)
 
     @contextmanager
     def _connection(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:

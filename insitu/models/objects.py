@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from insitu.models.bundle import Bundle
@@ -18,29 +21,52 @@ def place(root: Path, digest: str) -> Path:
 
 def copy_in(bundle: Bundle, root: Path) -> None:
     """Write a bundle's files under its digest, synced before anything can name them: into `incoming` first, then one
-    rename. What lay there damaged is put aside. Raises `StorageError`."""
+    rename. What lay there damaged is put aside; what lies there whole, as another process has just written it, stays.
+    Raises `StorageError`."""
     target, incoming = place(root, bundle.digest), root / "incoming"
     try:
         incoming.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(exist_ok=True)
-        _remove_left(incoming)
-        made = incoming / f"{target.name}.{os.getpid()}"
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir()
-        for name, content in bundle.files.items():
-            with open(made / name, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            (made / name).chmod(0o444)
-        _sync(made)
-        if target.exists():
-            os.rename(target, incoming / f"{target.name}.damaged-{time.time_ns()}")
-        os.rename(made, target)
-        _sync(target.parent)
-        _sync(root)
+        with _alone(root / "incoming.lock"):
+            _copied(bundle, target, incoming, root)
     except OSError as e:
         raise storage_error(e, target, "copy the bundle") from e
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time copies; the lock ends with its process."""
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _copied(bundle: Bundle, target: Path, incoming: Path, root: Path) -> None:
+    if _same(bundle, target):
+        return
+    _remove_left(incoming)
+    made = incoming / f"{target.name}.{os.getpid()}"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    for name, content in bundle.files.items():
+        with open(made / name, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        (made / name).chmod(0o444)
+    _sync(made)
+    if target.exists():
+        os.rename(target, incoming / f"{target.name}.damaged-{time.time_ns()}")
+    os.rename(made, target)
+    _sync(target.parent)
+    _sync(root)
+
+
+def _same(bundle: Bundle, target: Path) -> bool:
+    """Whether these very files lie there."""
+    if not target.is_dir() or {p.name for p in target.iterdir()} != set(bundle.files):
+        return False
+    return all((target / name).read_bytes() == content for name, content in bundle.files.items())
 
 
 def _remove_left(incoming: Path) -> None:

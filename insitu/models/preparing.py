@@ -12,13 +12,14 @@ input shape without the batch. Whoever trains makes frames of simulated data too
 | `waveform` | channels over samples | `(channels, points)` |
 | `features` | the features of a measurement | `(keys,)` |
 
+A module may have `many(frames, **params)`: the same for several frames, and for one alike.
 A change of what a function gives for the same frame raises its number in `VERSIONS`, and older bundles are refused.
 """
 
 import hashlib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,14 +50,20 @@ class Prepared:
 
 def given(values: np.ndarray) -> Prepared:
     """Numbers as a network's input; a frame whose numbers are not finite in float32 is none."""
+    return given_each(np.asarray(values)[None])[0]
+
+
+def given_each(values: np.ndarray) -> list[Prepared]:
+    """`given` of several frames' numbers `(k, ...)`."""
     with np.errstate(over="ignore"):
         out = np.ascontiguousarray(values, np.float32)
-    if not np.isfinite(out).all():
-        return Prepared(None, "the prepared frame holds numbers that are not finite")
-    return Prepared(out)
+    if np.isfinite(out).all():
+        return [Prepared(x) for x in out]
+    why = "the prepared frame holds numbers that are not finite"
+    return [Prepared(x) if np.isfinite(x).all() else Prepared(None, why) for x in out]
 
 
-def preparation(name: str, params: Mapping[str, Any]) -> Callable[[Any], Prepared]:
+def preparation(name: str, params: Mapping[str, Any]) -> partial[Prepared]:
     """The function of a manifest with its parameters; `ModelError` where it is not known or does not take them."""
     target = PREPARATIONS.get(name)
     if target is None:
@@ -77,6 +84,13 @@ def preparation(name: str, params: Mapping[str, Any]) -> Callable[[Any], Prepare
             expected=f"some of {', '.join(known)}",
         ) from e
     return partial(prepare, **{k: _frozen(v) for k, v in params.items()})
+
+
+def preparations(name: str, params: Mapping[str, Any]) -> Callable[[Sequence[Any]], list[Prepared]]:
+    """`preparation` for several frames, bit by bit: at once where the function's module has `many`."""
+    one = preparation(name, params)
+    many = getattr(importlib.import_module(one.func.__module__), "many", None)
+    return (lambda frames: [one(frame) for frame in frames]) if many is None else partial(many, **one.keywords)
 
 
 def digest(name: str, params: Mapping[str, Any]) -> str:

@@ -10,20 +10,23 @@ through a root or a logarithm, and are normalised. Bins that the pattern does no
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from insitu.maths.pattern import pattern_axis, unusable
 from insitu.maths.resample import Grid, covered, grid_between, means_on
-from insitu.models.preparing import Prepared, given
+from insitu.models.preparing import Prepared, given_each
 from insitu.types import Frame
 
 UNITS = {"two_theta": "deg", "q": "1/angstrom", "d": "angstrom"}
 FEWEST = 20
 HOLE = 8.0
 """Neighbouring points that are so many median steps apart have a hole between them."""
+AT_ONCE = 1 << 15
+"""Points that are averaged at once: more of them do not stay in the processor's cache."""
 
 
 def pattern(
@@ -50,42 +53,103 @@ def pattern(
     `coverage`: least share of the bins that must be covered. `wavelength` in angstrom is used where the frame has none
     in its context; a pattern over 2 theta on a grid of Q or d needs one.
     """
-    try:
-        over, y = _taken(frame, grid, (low, high, points, spacing), coverage, wavelength)
-    except ValueError as e:
-        return Prepared(None, str(e))
-    return _made(means_on(over.grid, y), over.covered, background, scale, normalise, cover=cover)
+    bins = (low, high, points, spacing)
+    return _prepared([frame], _Wanted(grid, bins, background, scale, normalise, cover, coverage, wavelength))[0]
 
 
-def _taken(
-    frame: Frame, grid: str, bins: tuple[float, float, int, str], coverage: float, wavelength: float | None
-) -> tuple[_Over, np.ndarray]:
-    """The grid for a frame, and its usable values `(n,)` in the grid's direction; ValueError with a sentence."""
-    where, seen, known = _places(frame, grid, wavelength)
+def many(frames: Sequence[Frame], **params: Any) -> list[Prepared]:
+    """`pattern` of several frames, bit by bit."""
+    p = {**(pattern.__kwdefaults__ or {}), **params}
+    bins = (p.pop("low"), p.pop("high"), p.pop("points"), p.pop("spacing"))
+    return _prepared(frames, _Wanted(bins=bins, **p))
+
+
+class _Wanted(NamedTuple):
+    """The parameters of `pattern`; `bins`: low, high, points and spacing."""
+
+    grid: str
+    bins: tuple[float, float, int, str]
+    background: int
+    scale: str
+    normalise: str
+    cover: bool
+    coverage: float
+    wavelength: float | None
+
+
+def _prepared(frames: Sequence[Frame], wanted: _Wanted) -> list[Prepared]:
+    """The inputs of frames, those with the same places together."""
+    found: dict[int, Prepared] = {}
+    together: dict[int, tuple[_Over, list[int]]] = {}
+    last: tuple[Frame, _Over] | None = None
+    for i, frame in enumerate(frames):
+        try:
+            if last is None or not _alike(last[0], frame):
+                last = (frame, _grid_for(frame, wanted))
+        except ValueError as e:
+            found[i], last = Prepared(None, str(e)), None
+            continue
+        together.setdefault(id(last[1]), (last[1], []))[1].append(i)
+    for over, at in together.values():
+        n = over.points.size
+        step = max(1, AT_ONCE // n)
+        means = np.empty((len(at), over.covered.size))
+        for k in range(0, len(at), step):
+            y = np.empty((len(at[k : k + step]), n))
+            for row, i in zip(y, at[k : k + step], strict=True):
+                data = frames[i].data
+                row[:] = data if over.all_points else data[over.points]
+                if data.dtype.kind not in "biu" and (why := unusable(row)):
+                    found[i], row[:] = Prepared(None, why), 0.0
+            means[k : k + step] = means_on(over.grid, y if over.upwards else y[:, ::-1])
+        for i, made in zip(at, _made(means, over.covered, wanted), strict=True):
+            found.setdefault(i, made)
+    return [found[i] for i in range(len(frames))]
+
+
+def _alike(a: Frame, b: Frame) -> bool:
+    """Whether two frames surely have the same places, of which every point can be used."""
+    return (
+        a.data.shape == b.data.shape
+        and a.axes.keys() == b.axes.keys()
+        and all(axis is b.axes[name] for name, axis in a.axes.items())
+        and a.context.get("wavelength") == b.context.get("wavelength")
+        and _whole(a)
+        and _whole(b)
+    )
+
+
+def _whole(frame: Frame) -> bool:
+    """Whether every point of a frame is a number, and none is masked."""
+    return frame.mask is None and all(
+        a is None or a.dtype.kind != "f" or bool(np.isfinite(a).all()) for a in (frame.data, frame.sigma)
+    )
+
+
+def _grid_for(frame: Frame, wanted: _Wanted) -> _Over:
+    """The grid for a frame; ValueError with a sentence where it has none, or covers too little of it."""
+    grid, bins = wanted.grid, wanted.bins
+    where, seen, known = _places(frame, grid, wanted.wavelength)
     over = _over(where.tobytes(), seen.tobytes(), known, grid, *bins)
     share = float(over.covered.mean())
-    if share < coverage:
+    if share < wanted.coverage:
         raise ValueError(
             f"the pattern covers {grid} = {over.first:.4g} to {over.last:.4g} {UNITS[grid]}, {100 * share:.0f} % of "
-            f"{bins[0]:g} to {bins[1]:g}: the network needs {100 * coverage:.0f} %"
+            f"{bins[0]:g} to {bins[1]:g}: the network needs {100 * wanted.coverage:.0f} %"
         )
-    y = np.asarray(frame.data if over.all_points else frame.data[over.points], np.float64)
-    if why := unusable(y):
-        raise ValueError(why)
-    return over, y if over.upwards else y[::-1]
+    return over
 
 
-def _made(
-    values: np.ndarray, seen: np.ndarray, background: int, scale: str, normalise: str, *, cover: bool
-) -> Prepared:
-    """The means `(points,)` of one frame as the network's input."""
-    if background:
-        values = values - snip(values, background)
-    found = _normalised(_scaled(values, scale, seen), normalise, seen)
-    if found is None:
-        return Prepared(None, "the pattern is the same everywhere")
-    found[~seen] = 0.0
-    return given(np.stack([found, seen]) if cover else found[None])
+def _made(values: np.ndarray, seen: np.ndarray, wanted: _Wanted) -> list[Prepared]:
+    """The means `(k, points)` of frames as the network's inputs."""
+    if wanted.background:
+        values = values - snip(values, wanted.background)
+    values = _scaled(values, wanted.scale, seen)
+    values, varied = _normalised(values, wanted.normalise, seen)
+    values[:, ~seen] = 0.0
+    rows = np.stack([values, np.broadcast_to(seen, values.shape)], axis=1) if wanted.cover else values[:, None]
+    inputs = iter(given_each(rows))
+    return [next(inputs) if good else Prepared(None, "the pattern is the same everywhere") for good in varied]
 
 
 class _Over(NamedTuple):
@@ -182,43 +246,47 @@ def middles(low: float, high: float, points: int, spacing: Literal["linear", "lo
 
 
 def snip(values: np.ndarray, width: int) -> np.ndarray:
-    """The background under peaks by SNIP: of a double root of the values, each is at most the mean of the two at
-    distance w, for w from `width` down to 1. Ends use what is there.
+    """The background under peaks by SNIP, along the last dimension: of a double root of the values, each is at most the
+    mean of the two at distance w, for w from `width` down to 1. Ends use what is there.
 
     >>> bump = np.exp(-np.linspace(-8.0, 8.0, 101) ** 2)
     >>> round(float(snip(10.0 + bump, 20)[50]), 1)
     10.0
     """
     root = np.log(np.log(np.sqrt(np.maximum(values, 0.0) + 1.0) + 1.0) + 1.0)
-    for w in range(min(width, (root.size - 1) // 2), 0, -1):
-        mean = root[: -2 * w] + root[2 * w :]
+    for w in range(min(width, (root.shape[-1] - 1) // 2), 0, -1):
+        mean = root[..., : -2 * w] + root[..., 2 * w :]
         mean *= 0.5
-        np.minimum(root[w:-w], mean, out=root[w:-w])
+        np.minimum(root[..., w:-w], mean, out=root[..., w:-w])
     return (np.exp(np.exp(root) - 1.0) - 1.0) ** 2 - 1.0
 
 
 def _scaled(values: np.ndarray, scale: str, seen: np.ndarray) -> np.ndarray:
-    """Root or logarithm of what is above 0."""
+    """Root or logarithm of what is above 0, of each row."""
     if scale == "linear":
         return values
     values = np.maximum(values, 0.0)
     if scale == "sqrt":
         return np.sqrt(values)
-    level = float(np.median(values[seen]))
-    return np.log1p(values / (level if level > 0.0 else float(values[seen].max()) or 1.0))
+    known = values.compress(seen, axis=-1)
+    level, top = np.median(known, axis=-1), known.max(axis=-1)
+    return np.log1p(values / np.where(level > 0.0, level, np.where(top > 0.0, top, 1.0))[:, None])
 
 
-def _normalised(values: np.ndarray, normalise: str, seen: np.ndarray) -> np.ndarray | None:
-    """The values in a range of their own; None where they are all the same."""
-    known = values[seen]
-    if not float(np.ptp(known)) > 1e-12 * float(np.abs(known).max()):
-        return None
+def _normalised(values: np.ndarray, normalise: str, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each row in a range of its own, without those that are the same everywhere; and which are not `(k,)`."""
+    known = values.compress(seen, axis=-1)
+    most, least = known.max(axis=-1), known.min(axis=-1)
+    level, spread = 0.0, np.maximum(most, -least)
+    varied = most - least > 1e-12 * spread
     if normalise == "none":
-        return values
-    level, spread = 0.0, float(np.abs(known).max())
+        return values[varied], varied
     if normalise == "robust":
-        level, top = (float(v) for v in np.percentile(known, [50.0, 99.0]))
-        spread = top - level if top > level else float(known.max()) - level
+        level, top = np.percentile(known, [50.0, 99.0], axis=-1)[:, :, None]
+        spread = np.where(top[:, 0] > level[:, 0], top[:, 0], most) - level[:, 0]
     elif normalise == "area":
-        spread = float(np.mean(known))
-    return (values - level) / spread if spread > 0.0 else None
+        spread = np.mean(known, axis=-1)
+    varied &= spread > 0.0
+    if varied.all():
+        return (values - level) / spread[:, None], varied
+    return ((values - level)[varied]) / spread[varied, None], varied

@@ -3,6 +3,7 @@
     <root>/objects/<sha256>/   the files of a bundle, read-only
            incoming/           a bundle that is being copied; what a crash leaves here is removed by the next `add`
            registry.db         the log: one table, chained by hash
+           registry.head       how far it had come: one that was cut or lost is refused
 
 Which bundle is current, which looks on as a shadow and which is tried as a canary is what folding the log gives
 (`standing.py`); no pointer lies beside it. So a switch is one commit of one row: it is done or it is not, whatever is
@@ -102,11 +103,9 @@ class Registry:
         folder = self.folder(digest)
         if not folder.is_dir():
             raise ModelError(
-                f"the files of {standing.name} {digest[:19]} are gone",
-                where=str(folder),
-                expected="the bundle as it was added",
-                remedy="Add it again with `insitu model add`",
-            )
+                f"the files of {standing.name} {digest[:19]} are gone", where=str(folder),
+                expected="the bundle as it was added", remedy="Add it again with `insitu model add`",
+            )  # fmt: skip
         bundle = read_bundle(folder, keys=self.keys, allow_unsigned=digest in standing.unsigned)
         if bundle.digest != digest:
             raise ModelError(
@@ -156,8 +155,9 @@ class Registry:
         is taken for added. Raises `ModelError`: unsigned, damaged, older than the current one, ..."""
         bundle = read_bundle(folder, keys=self.keys, allow_unsigned=allow_unsigned)
         manifest = bundle.manifest
-        standing = self.standings().get(manifest.name)
-        if standing is not None and bundle.digest in standing.known and self._whole(standing, bundle.digest):
+        standing = self._journal.standings(beginning=True).get(manifest.name)
+        known = standing is not None and bundle.digest in standing.known
+        if standing is not None and known and self._whole(standing, bundle.digest):
             return bundle
         if standing is not None:
             not_older(bundle.manifest.serial, bundle.digest, standing)
@@ -170,8 +170,10 @@ class Registry:
             "signed_by": bundle.signed_by,
         }
 
-        def check(now: Mapping[str, Standing]) -> dict[str, Any]:
+        def check(now: Mapping[str, Standing]) -> dict[str, Any] | None:
             if manifest.name in now:
+                if not known and bundle.digest in now[manifest.name].known:
+                    return None  # another process has added it meanwhile
                 not_older(bundle.manifest.serial, bundle.digest, now[manifest.name])
             return body
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from insitu.maths.aligned import owned
 from insitu.readers.document_layout import COLOURS, is_burst, is_colour
 from insitu.readers.static_axes import StaticAxes
 from insitu.types import Arrival
@@ -32,11 +33,12 @@ class Arrays:
         and all but the data."""
         first = head.source_seq or 0
         for k, part in enumerate(parts):
-            frame = replace(head, data=own(part), dims=self._dims(part.shape), source_seq=first + k)
+            dims, why, axes = self._dims(part.shape), wrong(part), head.axes
             try:
-                yield replace(frame, axes=self.axes(frame.dims, frame.data.shape)), wrong(part)
+                axes = self.axes(dims, part.shape)
             except ValueError as e:
-                yield frame, str(e)
+                why = str(e)
+            yield replace(head, data=own(part), dims=dims, axes=axes, source_seq=first + k), why
 
     def _dims(self, shape: tuple[int, ...]) -> tuple[str, ...]:
         if len(self.dims) == len(shape):
@@ -47,10 +49,8 @@ class Arrays:
 
 
 def own(part: np.ndarray) -> np.ndarray:
-    """A copy that nobody writes to, in the byte order of this machine."""
-    found = np.array(part, dtype=part.dtype.newbyteorder("=") if part.dtype.kind in "iuf" else None)
-    found.flags.writeable = False
-    return found
+    """A copy that nobody writes to, in the layout of frames where it may become one."""
+    return owned(np.asarray(part)) if part.dtype.kind in "biufc" else np.array(part)
 
 
 def wrong(part: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 
-from insitu.errors import ConfigError, FormatError
+from insitu.errors import FormatError, MissingExtraError
 from insitu.readers.document_layout import Part, is_colour
 
 NEXUS = "/entry/data/data"
@@ -98,7 +98,7 @@ class Rows(ABC):
         try:
             array = self.array()
             shape = tuple(array.shape)
-        except ConfigError:
+        except MissingExtraError:
             raise
         except Exception as e:  # every library has errors of its own, also for files that are not finished
             self.close()
@@ -191,9 +191,7 @@ def h5py() -> Any:
     try:
         import h5py
     except ImportError as e:
-        raise ConfigError(
-            "documents point at HDF5", where="data", expected="h5py", remedy="pip install 'insitu[xrd]'"
-        ) from e
+        raise MissingExtraError("h5py", "xrd", purpose="A document that points at HDF5") from e
     with suppress(ImportError):
         import hdf5plugin  # noqa: F401
     return h5py

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from insitu.errors import ConfigError, FormatError
+from insitu.errors import FormatError, MissingExtraError
 from insitu.readers.document_assets import NEXUS, NotYetError, fitting, h5py
 from insitu.readers.document_layout import Part, is_burst
 
@@ -46,7 +46,7 @@ class Files:
     def _read(self, path: Path, page: int | None) -> np.ndarray:
         try:
             return np.asarray(READ[self.kind](path, page, self.dataset))
-        except ConfigError:
+        except MissingExtraError:
             raise
         except Exception as e:  # every library has errors of its own, also for files that are not finished
             raise NotYetError(f"{path}: {e}") from e
@@ -77,9 +77,7 @@ def _tiff(path: Path, page: int | None, _: str) -> Any:
     try:
         import tifffile
     except ImportError as e:
-        raise ConfigError(
-            "documents point at TIFF files", where="data", expected="tifffile", remedy="pip install 'insitu[video]'"
-        ) from e
+        raise MissingExtraError("tifffile", "video", purpose="A document that points at TIFF files") from e
     return tifffile.imread(path) if page is None else tifffile.imread(path, key=page)
 
 
@@ -87,9 +85,7 @@ def _jpeg(path: Path, _: int | None, __: str) -> Any:
     try:
         from PIL import Image
     except ImportError as e:
-        raise ConfigError(
-            "documents point at JPEG files", where="data", expected="pillow", remedy="pip install 'insitu[epics]'"
-        ) from e
+        raise MissingExtraError("pillow", "epics", purpose="A document that points at JPEG files") from e
     with Image.open(path, formats=["JPEG"]) as image:
         return np.asarray(image)
 

@@ -23,7 +23,7 @@ PLAIN = (
 class Share(NamedTuple):
     """What is to be done. `source`: the run with the frames; `settings`: the one with recipe and detectors; `left`: the
     one that says which frames were left out ("": none were); `known`: the one whose features are kept ("": none).
-    Frames behind `after`, in blocks of `size`; of `of` shares this is number `share`."""
+    Frames behind `after`, in blocks of `size`; of `of` shares this is number `place`."""
 
     source: str
     settings: str

@@ -54,6 +54,12 @@ def seen(labels: Mapping[str, str], data_root: Path, manifest: Manifest) -> tupl
                 if made.input is None:
                     told.append(f"{address} cannot be used: {made.why}")
                     continue
+                if not _fits(made.input, manifest):
+                    told.append(
+                        f"{address} cannot be used: it is prepared as {list(made.input.shape)}, the network takes "
+                        f"{list(manifest.inputs.shape[1:])}"
+                    )
+                    continue
                 if not np.isfinite(made.input).all():
                     told.append(f"{address} cannot be used: the network would see numbers that are not finite")
                     continue
@@ -68,6 +74,12 @@ def seen(labels: Mapping[str, str], data_root: Path, manifest: Manifest) -> tupl
                     )
                 )
     return found, told
+
+
+def _fits(made: np.ndarray, manifest: Manifest) -> bool:
+    """Whether a prepared input has the network's shape, where that is given."""
+    wanted = manifest.inputs.shape[1:]
+    return made.ndim == len(wanted) and all(w in (None, n) for n, w in zip(made.shape, wanted, strict=True))
 
 
 def _measured(run: StoredRun, frames: Mapping[tuple[str, int], str]) -> Iterator[tuple[str, int, Any]]:

@@ -12,18 +12,19 @@ import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from insitu.catalog import find_run
 from insitu.errors import NotFoundError, StorageError, UsageError
-from insitu.rollout.labels import COLUMNS, parts_of, read_labels
+from insitu.rollout.checking import check_frames
+from insitu.rollout.labels import COLUMNS, Given, labels_of, read_given
 from insitu.store.runs import StoredRun
 
 FOLDER = "labels"
+STAMP = "%Y%m%dT%H%M%S%f"
 POOL = 4000
 """Frames that are compared, the most undecided ones: distances between more would take minutes."""
 OUTSIDE = "outside"
@@ -142,16 +143,14 @@ def write_table(chosen: Sequence[Candidate], path: Path) -> None:
 
 def take(table: Path, data_root: Path, operator: str) -> dict[str, str]:
     """Keep the labels of a table beside the runs. Gives them. Raises `UsageError` where a frame is of no stored run."""
-    labels = read_labels(table)
+    given = read_given(table)
+    labels = labels_of(given)
     if not labels:
         raise UsageError("no row has a label", where=str(table), remedy="Fill the column `label` and save it as CSV")
-    for uid in dict.fromkeys(address.removeprefix("insitu:").partition("/")[0] for address in labels):
-        with StoredRun(find_run(uid, data_root)) as run:
-            for address in (a for a in labels if a.startswith(f"insitu:{uid}/")):
-                run.n_of(*parts_of(address)[1:])
+    check_frames(given, data_root)
     folder = data_root / FOLDER
     now = datetime.now(UTC)
-    path = folder / f"{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.csv"
+    path = folder / f"{_after(folder, now):{STAMP}}-{os.getpid()}.csv"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".tmp")
@@ -167,9 +166,24 @@ def take(table: Path, data_root: Path, operator: str) -> dict[str, str]:
     return labels
 
 
+def _after(folder: Path, now: datetime) -> datetime:
+    """The time in the name of the next table: later than that of all others, also where the clock was set back."""
+    names = [path.name.partition("-")[0] for path in folder.glob("[0-9]*T*-*.csv")]
+    try:
+        last = datetime.strptime(max(names, default=""), STAMP).replace(tzinfo=UTC)
+    except ValueError:  # none is there, or a person has named it
+        return now
+    return max(now, last + timedelta(microseconds=1))
+
+
 def kept(data_root: Path) -> dict[str, str]:
     """All labels that were taken; of one frame the last one counts."""
-    found: dict[str, str] = {}
+    return labels_of(kept_given(data_root))
+
+
+def kept_given(data_root: Path) -> dict[str, Given]:
+    """The same, with the file and line that each stands in."""
+    found: dict[str, Given] = {}
     for path in sorted((data_root / FOLDER).glob("*.csv")):
-        found |= read_labels(path)
+        found |= read_given(path)
     return found

@@ -137,7 +137,7 @@ def targets_of(manifest: Manifest, labels: Sequence[str], *, several: bool) -> n
         wrong = [name for name in named if name not in place]
         if wrong and not (several and text == "none"):
             raise UsageError(
-                f"{manifest.name} knows no {wrong[0]!r}", where="label",
+                f"{manifest.name} {manifest.version} knows no {wrong[0]!r}", where="label",
                 expected=", ".join(manifest.labels) + (", several with + between them, or none" if several else ""),
                 remedy="A label that the network never learnt needs a training, not a re-fit",
             )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from insitu.maths.aligned import aligned, is_aligned
+from insitu.maths.aligned import is_aligned, owned
 from insitu.store.canonical import text
 from insitu.types import KEY, Arrival, Axis, Clock, Detector, Feature, Invalid, Role
 
@@ -109,7 +109,7 @@ def kept(array: Any, what: str) -> np.ndarray:
         raise Unfit(f"{what} is of dtype {array.dtype}, which cannot be stored (bool, int, float or complex can)")
     if is_aligned(array) and _frozen(array):
         return array
-    return aligned(array.copy() if is_aligned(array) else array)
+    return owned(array)
 
 
 def _frozen(array: np.ndarray) -> bool:

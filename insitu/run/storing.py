@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from queue import Empty
 
 from insitu.errors import InsituError, StorageError
 from insitu.run.shared import Gap, Growing, Logged, Quarantined, Queued, Shared, ToStore, Unstored
@@ -16,6 +15,8 @@ GROUP = 512
 """At most this many things (256 frames with their records) in one commit."""
 GROUP_BYTES = 16_000_000
 """So many bytes are worth a sync of their own: large frames are not made to wait for company."""
+REST_S = 0.005
+"""How long it rests when it has taken what there was: to be woken for every single thing costs all threads time."""
 SPLIT = 16
 """From this many small frames on, half of them are encoded on the pool."""
 
@@ -85,13 +86,12 @@ class Storing(threading.Thread):
             nbytes += item.nbytes if isinstance(item, Queued) else 0
             if len(group) >= GROUP or nbytes >= GROUP_BYTES:
                 return group, True
-            try:
-                item = queue.get_nowait()
-            except Empty:
-                try:
-                    item = queue.get(timeout=max(0.0, deadline - time.monotonic()))
-                except Empty:
+            while queue.empty():
+                left_s = deadline - time.monotonic()
+                if left_s <= 0.0:
                     return group, True
+                time.sleep(min(left_s, REST_S))
+            item = queue.get()
         return group, False
 
     def _encode(self, group: list[ToStore]) -> None:

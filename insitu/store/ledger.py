@@ -219,6 +219,26 @@ class Ledger:
 
 
 EVERYTHING = 2**62
+AHEAD = 64
+"""Frames whose places are asked for at once, where they are read one after another."""
+
+
+class Places:
+    """Where the arrays of frames lie, for who reads them in order of `n`: those of a frame's followers come with its
+    own."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db, self._end = db, -AHEAD
+        self._known: dict[int, list[PlaceRow]] = {}
+
+    def of(self, n: int) -> list[PlaceRow]:
+        """The places of frame `n`; asked for anew where they are not known, or a writer had not written them yet."""
+        if n not in self._known:
+            end = n + (AHEAD if 0 <= n - self._end < AHEAD else 1)
+            self._known, self._end = {}, end
+            for row in self._db.execute("SELECT * FROM place WHERE n >= ? AND n < ?", (n, end)):
+                self._known.setdefault(row[0], []).append(PlaceRow(*row))
+        return self._known.pop(n, [])
 
 
 def raw_entries(

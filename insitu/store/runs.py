@@ -1,6 +1,5 @@
 """A run folder, read only: live, crashed or sealed. Reads its own chunks, checks every checksum."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,16 +12,15 @@ import orjson
 
 from insitu.errors import NotFoundError, StorageError
 from insitu.store.canonical import feature_from
-from insitu.store.codec import DAMAGED, decode
-from insitu.store.files import storage_error
+from insitu.store.codec import DAMAGED
 from insitu.store.frames import ArraySpec
 from insitu.store.growing import Growing
-from insitu.store.ledger import EVERYTHING, Entry, PlaceRow, RawEntry, broken, connect, entries, raw_entries
+from insitu.store.ledger import EVERYTHING, Entry, PlaceRow, Places, RawEntry, broken, connect, entries, raw_entries
 from insitu.store.segments import array_spec, read_axis
+from insitu.store.shards import Shards
 from insitu.store.tally import Tally
 from insitu.types import Axis, Frame
 
-OPEN_FILES = 16
 Wanted = Callable[[int, str, str], bool]  # of n, source and role
 
 
@@ -37,7 +35,7 @@ class StoredRun:
         self._segments: dict[tuple[str, int], dict[str, Any]] = {}
         self._specs: dict[tuple[str, int, str], ArraySpec] = {}
         self._axes: dict[tuple[str, int], dict[str, Axis]] = {}
-        self._files: dict[Path, int] = {}
+        self._shards = Shards(self.chunk_path)
         self._until = EVERYTHING
         body = self.open_body()
         self.uid: str = body["uid"]
@@ -50,9 +48,7 @@ class StoredRun:
 
     def close(self) -> None:
         self._db.close()
-        for fd in self._files.values():
-            os.close(fd)
-        self._files.clear()
+        self._shards.close()
 
     def _one(self, kind: str, order: str = "ASC") -> dict[str, Any] | None:
         try:
@@ -165,20 +161,20 @@ class StoredRun:
             if found is None:
                 raise NotFoundError(f"no frame n = {n} is stored in this run", where=str(self.path))
             return found
-        return self._frame(n, orjson.loads(row[0]))
+        return self._frame(n, orjson.loads(row[0]), self.places(n))
 
     def frames(
         self, source: str | None = None, *, after: int = -1, growing: bool = False, wanted: Wanted | None = None
     ) -> Iterator[Frame]:
         """Frames in order of `n`, of one source or all, those `wanted`; `growing`: with the provisional ones."""
-        scans = Growing()
+        scans, places = Growing(), Places(self._db)
         for e in self.entries("frame", *(["provisional"] if growing else [])):
             if source not in (None, e.body["source"]):
                 continue
             n = cast(int, e.n)
             provisional = scans.add(n, e.body) if e.kind == "provisional" else None
             if n > after and (wanted is None or wanted(n, e.body["source"], e.body["role"])):
-                yield provisional or self._frame(n, e.body)
+                yield provisional or self._frame(n, e.body, places.of(n))
 
     def unfinished(self) -> list[Frame]:
         """Scans of which points came, and whose frame never did: the process was killed before their end."""
@@ -212,15 +208,7 @@ class StoredRun:
 
     def read(self, p: PlaceRow) -> np.ndarray:
         """One array of one frame, read-only and aligned. Raises `StorageError` naming file and frame."""
-        path, spec = self.chunk_path(p), self._spec(p)
-        where = f"{path}: frame {p.source}/{p.seq} ({p.array})"
-        try:
-            data = os.pread(self._file(path), p.nbytes, p.offset)
-        except OSError as e:
-            raise storage_error(e, path, "read") from e
-        if len(data) != p.nbytes:
-            raise StorageError("the file ends inside this frame", where=where, remedy=DAMAGED)
-        return decode(data, spec.item, spec.dtype, where)
+        return self._shards.read(p, self._spec(p))
 
     def segment(self, source: str, segment: int) -> dict[str, Any]:
         """The ledger entry of a segment."""
@@ -247,16 +235,8 @@ class StoredRun:
             spec = self._specs[key] = array_spec(self.segment(p.source, p.segment), p.array)
         return spec
 
-    def _file(self, path: Path) -> int:
-        fd = self._files.get(path)
-        if fd is None:
-            if len(self._files) >= OPEN_FILES:
-                os.close(self._files.pop(next(iter(self._files))))
-            fd = self._files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return fd
-
-    def _frame(self, n: int, body: dict[str, Any]) -> Frame:
-        rows = {p.array: p for p in self.places(n)}
+    def _frame(self, n: int, body: dict[str, Any], places: list[PlaceRow]) -> Frame:
+        rows = {p.array: p for p in places}
         if "frames" not in rows:
             raise StorageError(f"the ledger names no place for frame n = {n}", where=str(self.path), remedy=DAMAGED)
         p = rows["frames"]

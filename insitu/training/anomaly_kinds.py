@@ -189,7 +189,7 @@ KINDS: dict[str, Kind] = {
         "strong",
         tuple(Simulator(f"{s} on an area detector", beams.area(s), dict.fromkeys(RING_FAULTS, 1))
               for s in ("ceo2", "si", "batio3")),
-        beams.area_features, RING_KEYS, 20, 2,
+        beams.area_features, RING_KEYS, 20, 8,
     ),
     "film": Kind(
         "xafs", "edge, white line, level and noise of a magnetic iron film at L3 and L2, for either helicity",
@@ -227,6 +227,6 @@ KINDS: dict[str, Kind] = {
         video_features,
         (*_of(("video",), ("focus", "brightness", "contrast", "saturated_fraction", "noise")),
          *_of(("drift",), ("x", "y", "correlation", "changed"))),
-        60, 1, 12, readers=3,
+        60, 8, 12, readers=3,
     ),
 }  # fmt: skip

@@ -18,6 +18,8 @@ from insitu.models.quantise import FEWEST, Outcome, Trial, choose
 from insitu.training.export import from_torch, torch_of
 
 BATCH = 64
+PLACES = 64
+"""At most so many places along the axis are left before the dense layer."""
 NOISE = 0.02
 """Noise that is added, as part of the inputs' spread."""
 
@@ -105,7 +107,9 @@ def layers(torch: Any, m: Manifest, width: int) -> Any:
         channels, points = w, -(-points // 2)
         if points < 16:
             break
-    while points > 16:
+    while points > PLACES:
         made.append(nn.AvgPool1d(2))
         points //= 2
-    return nn.Sequential(*made, nn.Flatten(), nn.Linear(channels * points, outputs))
+    narrow = max(4, width // 2)  # where a line lies is kept up to the dense layer, in few numbers for each place
+    made += [nn.Conv1d(channels, narrow, 1), nn.BatchNorm1d(narrow), nn.ReLU()]
+    return nn.Sequential(*made, nn.Flatten(), nn.Linear(narrow * points, outputs))

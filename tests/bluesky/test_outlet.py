@@ -113,3 +113,21 @@ def test_a_process_that_does_not_read_holds_up_nobody_who_puts(outlet, pair):
     reader.start()
     reader.join(20)
     assert found == list(range(500))
+
+
+def test_what_was_put_is_waited_for_when_the_interpreter_ends_but_not_for_ever(outlet, pair):
+    ours, incoming = pair()
+    for k in range(100):
+        outlet.put("event", event(k, 5000))
+    began = time.monotonic()
+    outlet.flush(0.05)  # there is nobody to write to
+    assert outlet.sent == 0
+    assert time.monotonic() - began < 5.0
+    found: list[int] = []
+    reader = threading.Thread(target=lambda: found.extend(read(incoming, 100)))
+    reader.start()
+    outlet.attach(ours)
+    outlet.flush(20.0)
+    assert outlet.sent == 100
+    reader.join(20)
+    assert found == list(range(100))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ import pytest
 from bluesky import RunEngine
 
 from insitu.bluesky import Session, following
+from insitu.bluesky.wire import joined, pack
+from insitu.bluesky.worker import Worker
 from insitu.errors import ConfigError
 from insitu.store.lock import is_locked
 from insitu.store.runs import StoredRun
@@ -225,3 +228,17 @@ def test_a_process_that_is_asked_to_end_seals_its_run_and_another_goes_on(engine
     assert [s.ended for s in insitu.summaries] == ["interrupted", "complete"]
     assert "SIGTERM" in insitu.summaries[0].reason
     assert stored(insitu) == 6
+
+
+def test_a_process_that_begins_passes_over_what_was_logged_in_the_session_meanwhile():
+    (ours, documents), (control, theirs) = socket.socketpair(), socket.socketpair()
+    with ours, documents, control, theirs:
+        for kind, value in (("log", {"name": "insitu", "level": 20, "text": "x"}), ("load", {"recipe": "r"})):
+            theirs.sendall(joined(pack(kind, value)))
+        theirs.shutdown(socket.SHUT_WR)
+        worker = Worker(documents, control)
+        assert worker._next("load") == {"recipe": "r"}
+        assert worker._next("begin") is None
+        worker.channel.close()
+        for incoming in (worker._documents, worker._control):
+            incoming.close()

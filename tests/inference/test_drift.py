@@ -190,3 +190,16 @@ def test_without_river_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "river.drift", None)
     with pytest.raises(MissingExtraError, match=r"insitu\[models\]"):
         Drift(features=["x"])
+
+
+def test_correlations_that_never_end_are_told_and_widen_the_limits() -> None:
+    """Fractional noise with d = 0.3: told where it is seen before an alarm, and then there is none."""
+    found = [stationary.alarms(stationary.drawn("memory 0.3", 15_000, seed)) for seed in range(10)]
+    assert sum(alarms > 0 for alarms, _, _ in found) <= 5
+    told = [alarms for alarms, _, number in found if number.memory > 0.15]
+    assert len(told) >= 4
+    assert sum(told) == 0
+    short = [stationary.alarms(stationary.drawn("follows 0.9", 15_000, seed))[2] for seed in range(5)]
+    assert not any(number.memory for number in short)
+    verdicts = judged(Drift(features=["x"]), {"x": stationary.drawn("memory 0.3", 6_000, 1)})
+    assert "no rate of false alarms can be promised" in verdicts[-1].reason

@@ -43,7 +43,6 @@ def test_rows_are_settled_once_they_are_committed_and_can_be_read_and_not_before
     assert rows.wait(4, 5.0, lambda: True) == 4
     assert [rows.stored(k) for k in range(4)] == [True, False, False, True]
     assert rows.seq(3) == 4
-    rows.close()
     run.end()
 
 
@@ -55,7 +54,6 @@ def test_a_series_whose_first_frame_is_not_stored_is_broken(new_run):
     rows = Rows(run.folder, "det", "mine", 1)
     assert rows.wait(1, 5.0, lambda: True) == 0
     assert "first frame" in rows.broken
-    rows.close()
     run.end()
 
 

@@ -257,10 +257,9 @@ def _codes(hkl: np.ndarray) -> np.ndarray:
 
 def _phase(table: dict[str, np.ndarray], name: str, origin: str) -> ReferencePhase:
     """The phase of a table."""
-    numbers = [int(z) for z in table["z"]]
+    numbers, gemmi = [int(z) for z in table["z"]], _gemmi()
 
     def dispersion(wavelength: float) -> np.ndarray:
-        gemmi = _gemmi()
         return np.array([complex(*gemmi.cromer_liberman(z, HC / wavelength)) for z in numbers])
 
     return from_parts(

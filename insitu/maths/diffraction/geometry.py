@@ -6,6 +6,7 @@ Kieffer, D. Karkoulis, J. Phys. Conf. Ser. 425 (2013) 202012.
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def read_setting(detector: Detector | None, purpose: str) -> Setting:
     setting = replace(setting, shape=_shape(setting))
     if detector.shape is not None:
         try:
-            check_shape(setting, detector.shape)
+            _check_once(setting, detector.shape)
         except ValueError as wrong:
             raise ConfigError(str(wrong), where="geometry") from wrong
     return setting
@@ -129,6 +130,13 @@ def check_shape(setting: Setting, shape: tuple[int, ...]) -> Any:
     return ai
 
 
+@lru_cache(maxsize=8)
+def _check_once(setting: Setting, shape: tuple[int, ...]) -> None:
+    """`check_shape`, once for the same files: pyFAI collects garbage twice for each object, which takes 0.2 s."""
+    check_shape(setting, shape)
+
+
+@lru_cache(maxsize=8)
 def _shape(setting: Setting) -> tuple[int, int] | None:
     """The shape that mask, dark and flat have, else the detector that the poni names; ConfigError where they differ."""
     shapes = {w: a.shape for w in ("mask", "dark", "flat") if (a := getattr(setting, w)) is not None}

@@ -39,7 +39,8 @@ def blurred(seen: Observed, times: float) -> Observed:
     y, background = (_smooth(_smooth(column, half), half)[every] for column in (seen.y, seen.background))
     sigma = np.sqrt(_smooth(seen.sigma**2, half)[every] / (2.0 * half))
     width = LineWidth(seen.width.w * times**2, seen.width.u * times**2, 0.3)
-    return seen._replace(x=seen.x[every], y=y, sigma=sigma, background=background, width=width)
+    x = np.ascontiguousarray(seen.x[every])  # as everywhere: kernels are compiled for such arrays
+    return seen._replace(x=x, y=y, sigma=sigma, background=background, width=width)
 
 
 def _smooth(y: np.ndarray, half: int) -> np.ndarray:

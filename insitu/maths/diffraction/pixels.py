@@ -93,7 +93,7 @@ def dark_of(setting: Setting, frames: Frames, shape: tuple[int, int]) -> np.ndar
     """Counts of the dark per pixel in the image's order, float64 `(ny * nx,)`, or `(0,)`: the frame's wins."""
     if frames.dark is not None:
         _fits(frames.dark, shape, "dark")
-        return np.ascontiguousarray(frames.dark, dtype=np.float64).ravel()
+        return np.array(frames.dark, dtype=np.float64, order="C").ravel()  # ours, as all arrays of kernels
     if setting.dark is None:
         return np.zeros(0)
     return np.ascontiguousarray(setting.dark[turned(setting.geometry.flip)]).ravel()

@@ -1,5 +1,8 @@
 """A raw image of an area detector, summed over its pixels: what prepare steps and extractors of images share."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 
 from insitu.errors import ConfigError
@@ -30,16 +33,25 @@ class RawImage:
         self._last: tuple[tuple[Frames, tuple[int, ...]], Integrator] | None = None
         given = None if detector is None else detector.shape
         shape = setting.shape if given is None or len(given) != 2 else (given[0], given[1])
+        self._trials = shape or SMALL, (detector.dtype,) if detector is not None and detector.dtype else COMMON
+        if shape is None:  # so small a piece of the detector may see nothing of the range
+            cut = replace(cut, radial=None, azimuth=None)
         try:
             integrator = integrator_of(setting, NO_FRAMES, shape or SMALL, cut)
         except ValueError as wrong:
-            if shape is None:
-                return  # so small a piece of the detector may see nothing of the range
             raise ConfigError(str(wrong), where="geometry") from wrong
-        # compiled, or read from numba's cache, before the first frame waits for it
-        for dtype in (detector.dtype,) if detector is not None and detector.dtype else COMMON:
-            image = aligned(np.full(shape or SMALL, 100, dtype=dtype))
-            integrator(image, counting_range(image.dtype, None, None))
+        for frame in self.trials():
+            counts, nothing = counting_range(frame.data.dtype, None, None), np.zeros(frame.data.shape, dtype=bool)
+            for skip in (None, nothing):  # a mask makes other numbers of them
+                integrator(frame.data, counts, skip=skip)
+
+    def trials(self) -> Iterator[Frame]:
+        """Images on which kernels are compiled, or read from numba's cache, before the first frame waits for them: of
+        the shape and type that the detector file says, else small ones of the common types."""
+        shape, kinds = self._trials
+        for dtype in kinds:
+            image = aligned(np.full(shape, 100, dtype=dtype))
+            yield Frame(source="trial", data=image, dims=("y", "x"), unit="counts", time_ns=0, seq=0, n=0)
 
     def integrator(self, frame: Frame, refs: References) -> Integrator:
         """What integrates frames of this shape with the dark and flat in force; ValueError where they do not fit."""

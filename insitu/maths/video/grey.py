@@ -18,7 +18,9 @@ def grey(frame: Frame) -> np.ndarray:
         return data
     if frame.dims == ("y", "x", "channel") and data.shape[2] >= 3 and min(data.shape[:2]) >= 3:
         one = data[..., :3] @ _LUMINANCE
-        return one.astype(data.dtype) if data.dtype.kind == "f" else np.rint(one).astype(data.dtype)
+        one = one.astype(data.dtype) if data.dtype.kind == "f" else np.rint(one).astype(data.dtype)
+        one.flags.writeable = False  # as frames are
+        return one
     raise ValueError(f"the frame is {dict(zip(frame.dims, data.shape, strict=True))}, an image (y, x) is needed")
 
 

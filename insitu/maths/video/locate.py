@@ -63,6 +63,8 @@ def locate(
     if min(image.shape) <= 2 * smoothing:
         return np.empty((0, len(COLUMNS)))
     raw, unit = whole_numbers(image)
+    raw = raw.view()
+    raw.flags.writeable = False  # as frames are: kernels are compiled for one kind of array
     top = int(np.iinfo(raw.dtype).max)
     separation = diameter + 1.0 if separation is None else separation
     weights = _half_gaussian(noise_size)

@@ -70,6 +70,7 @@ class Displacements:
         longer, but their places are not used. Ticks go up."""
         self._open(tick)
         slots = np.array([self._slot_of(int(track)) for track in tracks], np.int64)
+        points = np.ascontiguousarray(points)  # one kind of array: `_add` is compiled for it once
         _add(
             self._place, self._stamp, self._length, slots, points, good, tick, self.min_length, self.max_lag, self._sums
         )

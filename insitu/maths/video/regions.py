@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from scipy.spatial import KDTree
 
 from insitu.maths.video import runs
 
@@ -113,7 +114,5 @@ def nearest_distances(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Distance from each centre to the nearest other one `(n,)`, px; empty for fewer than two."""
     if y.size < 2:
         return np.empty(0)
-    from scipy.spatial import KDTree
-
     places = np.column_stack([y, x])
     return KDTree(places).query(places, k=2)[0][:, 1]

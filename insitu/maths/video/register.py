@@ -75,7 +75,7 @@ def _numbers(image: np.ndarray) -> np.ndarray:
     """The image as float32; what is no number counts as the mean of the others."""
     if image.min() == image.max():
         raise ValueError("nothing can be seen in a frame: all pixels are alike")
-    numbers = np.asarray(image, dtype=np.float32)
+    numbers = np.array(image, dtype=np.float32, order="C")  # copied in any case: one kind of array for kernels
     if image.dtype.kind != "f" or np.isfinite(numbers).all():
         return numbers
     some = np.isfinite(numbers)
