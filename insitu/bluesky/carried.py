@@ -96,7 +96,7 @@ def main() -> int:
                 look = time.monotonic() + ORPHANS_S
                 end_orphans(folder)
             waiting = sorted(folder.glob(f"*{WHOLE}"), key=lambda path: (failed[path], path.stat().st_mtime_ns))
-            if not waiting or time.monotonic() < again:
+            if not waiting or (failed[waiting[0]] and time.monotonic() < again):  # one that is new has its try at once
                 if over(LOOK_S):
                     return 0
                 continue

@@ -199,8 +199,8 @@ def test_who_resumes_the_engine_while_a_rule_asks_for_a_pause_finds_the_plan_hel
     in_thread((bench.suspended, bench.engine.request_pause))
     with pytest.raises(RunEngineInterrupted):
         bench.engine(pictures(bench.camera, 5, before))
-    threading.Timer(0.3, bench.actor.resume, ["beam"]).start()
     began, held = time.monotonic(), at[-1]
+    threading.Timer(0.3, bench.actor.resume, ["beam"]).start()
     bench.engine.resume()
     assert held < 4
     assert time.monotonic() - began > 0.29

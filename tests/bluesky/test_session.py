@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +144,9 @@ def test_a_pause_suspends_the_plan_and_clean_frames_let_it_go_on(engine, tmp_pat
         engine(plan())
         free.join()
     assert [value for value, _ in told] == [1, 0]
-    longest = max(b - a for a, b in pairwise(steps))
-    assert longest > 0.15
+    (_, suspended), (_, clear) = told
+    assert sum(suspended < at < clear for at in steps) <= 2  # of seven; a step may be under way when it is told
+    assert max(steps) > clear
     actions = entries(Path(insitu.summaries[0].path), "action")
     assert [a["decision"]["action"] for a in actions] == ["PAUSE", "CONTINUE"]
 
