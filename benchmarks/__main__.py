@@ -9,7 +9,7 @@ from pathlib import Path
 NAMES = (
     "store", "engine", "latency", "memory", "startup", "forwarder", "outage", "backlog", "parse", "fits", "azimuthal",
     "recipe_2d", "xafs", "xafs_recipe", "locate", "defects", "barkhausen", "loops", "line", "permeability", "pva",
-    "session", "refine", "bundle", "int8", "scoring", "refit",
+    "session", "tiled", "refine", "bundle", "int8", "scoring", "refit",
     "drift", "budgets",
 )  # fmt: skip
 

@@ -65,13 +65,15 @@ def until(true: Any, told: Any = "") -> None:
         time.sleep(0.05)
 
 
-def plan(camera: Any, counter: SynSignal) -> Any:
-    """So many events: a number, and a picture in our store."""
+def plan(camera: Any, counter: SynSignal, at_half: Any = lambda: None) -> Any:
+    """So many events: a number, and a picture in our store. `at_half`: is done in the middle of it."""
 
     @bpp.stage_decorator([camera])
     @bpp.run_decorator()
     def taken() -> Any:
-        for _ in range(EVENTS):
+        for k in range(EVENTS):
+            if k == EVENTS // 2:
+                at_half()
             yield from bps.checkpoint()
             yield from bps.trigger_and_read([camera, counter])
 
@@ -105,11 +107,9 @@ def test_a_stopped_and_a_killed_tiled_do_not_touch_the_scan_and_get_everything_i
         with Session(engine, recipe, data_root=tmp_path, detectors={"bench": bench}) as insitu:
             camera = InsituDetector(insitu, "cam", grab, unit="counts")
             engine(plan(camera, counter))
-            os.kill(server.process.pid, signal.SIGSTOP)
-            engine(plan(camera, counter))
+            engine(plan(camera, counter, lambda: os.kill(server.process.pid, signal.SIGSTOP)))
             os.kill(server.process.pid, signal.SIGCONT)
-            server.kill()
-            engine(plan(camera, counter))
+            engine(plan(camera, counter, server.kill))
             server.start()
             engine(plan(camera, counter))
             until(lambda: tiled.waiting == 0, "not everything came to Tiled")

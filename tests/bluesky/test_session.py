@@ -75,6 +75,10 @@ def entries(path: Path, kind: str) -> list[dict[str, Any]]:
         return [e.body for e in stored.entries(kind)]
 
 
+def not_done(path: Path) -> list[dict[str, Any]]:
+    return [e for e in entries(path, "event") if e["what"] == "not_done"]
+
+
 def test_every_frame_of_every_plan_is_stored_and_said_as_signals(engine, tmp_path):
     camera = Camera()
     with session(engine, tmp_path) as insitu:
@@ -134,7 +138,7 @@ def test_a_pause_suspends_the_plan_and_clean_frames_let_it_go_on(engine, tmp_pat
         @bpp.run_decorator()
         def plan():
             begun.set()
-            for _ in range(40):
+            while not (len(told) == 2 and steps[-1] > told[1][1]) and len(steps) < 3000:
                 yield from bps.checkpoint()
                 steps.append(time.monotonic())
                 yield from bps.sleep(0.02)
@@ -187,10 +191,13 @@ def test_a_pause_of_a_plan_without_checkpoint_is_refused_since_bluesky_would_abo
                 yield from bps.read(camera.beam)
                 yield from bps.save()
                 yield from bps.sleep(0.02)
+            for _ in range(600):
+                if not_done(insitu.run.path):
+                    break
+                yield from bps.sleep(0.05)
 
         engine(plan())
-    path = Path(insitu.summaries[0].path)
-    refused = [e for e in entries(path, "event") if e["what"] == "not_done"]
+    refused = not_done(Path(insitu.summaries[0].path))
     assert refused
     assert "no checkpoint" in refused[0]["why"]
 
