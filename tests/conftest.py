@@ -3,12 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.broker import Broker, NoBrokerError
 from tests.tiled_server import tiled_server
+
+if TYPE_CHECKING:
+    from bluesky import RunEngine
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,6 +73,15 @@ def broker(_node: Broker) -> Iterator[Broker]:
 def bootstrap(request: pytest.FixtureRequest) -> str:
     """The address of a broker that a test only talks to: `INSITU_KAFKA`, else our own."""
     return os.environ.get("INSITU_KAFKA") or request.getfixturevalue("broker").bootstrap
+
+
+@pytest.fixture
+def engine() -> Iterator["RunEngine"]:
+    """A stock RunEngine."""
+    from tests.sessions import run_engine
+
+    with run_engine() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -3,32 +3,24 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from bluesky import FailedStatus, RunEngine, plan_stubs, plans, preprocessors, protocols
+from bluesky import FailedStatus, plan_stubs, plans, preprocessors, protocols
 from ophyd.sim import SynAxis, SynSignal
 
 from insitu.bluesky import InsituDetector
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Heard
 from tests.bluesky.taken import KINDS, Takes, pointed_at, session, until
-from tests.sessions import run_engine
 from tests.tiled_server import ingested
 
 bp: Any = plans
 bps: Any = plan_stubs
 bpp: Any = preprocessors
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 @pytest.mark.timeout(400)

@@ -3,14 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from bluesky import FailedStatus, RunEngine, plan_stubs, plans, preprocessors
+from bluesky import FailedStatus, plan_stubs, plans, preprocessors
 from ophyd.sim import SynAxis
 from ophyd_async.core import (
     Array1D,
@@ -26,18 +25,11 @@ from insitu.bluesky import AsyncInsituDetector
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Heard
 from tests.bluesky.taken import KINDS, Takes, pointed_at, session, until
-from tests.sessions import run_engine
 from tests.tiled_server import ingested
 
 bp: Any = plans
 bps: Any = plan_stubs
 bpp: Any = preprocessors
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def flying(device: Any, info: TriggerInfo):

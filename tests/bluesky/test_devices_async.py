@@ -1,24 +1,15 @@
 """The signals of a session, as ophyd-async sees them: judged by its own assertions and by a stock RunEngine."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from bluesky import RunEngine, plan_stubs, preprocessors
+from bluesky import plan_stubs, preprocessors
 
 from insitu.bluesky.devices_async import twin
 from tests.bluesky.camera import Camera, Heard, pictures, session
-from tests.sessions import run_engine
 
 bps: Any = plan_stubs
 bpp: Any = preprocessors
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def test_the_twin_says_what_the_device_says_under_the_same_names(engine, tmp_path):

@@ -2,12 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bluesky import RunEngine, plan_stubs, preprocessors
+from bluesky import plan_stubs, preprocessors
 from bluesky.utils import RunEngineInterrupted
 
 from insitu.bluesky.suspend import EngineActor
@@ -15,7 +14,6 @@ from insitu.cli.operator import post
 from insitu.errors import ActionRefusedError
 from insitu.types import Measurement, Verdict
 from tests.bluesky.camera import HALT, PAUSE, Camera, Heard, entries, pictures, session, stored
-from tests.sessions import run_engine
 
 bps: Any = plan_stubs
 bpp: Any = preprocessors
@@ -34,12 +32,6 @@ class SlowBeam:
             time.sleep(0.005)
         beam = measurement.context["beam"].value or 0.0
         return Verdict(label="normal" if beam > 50.0 else "anomaly", reason=f"beam {beam:g}")
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def test_nothing_is_done_to_a_plan_for_the_sake_of_a_frame_of_another_one(engine):

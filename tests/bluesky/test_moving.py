@@ -2,21 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
 
-import pytest
-from bluesky import RunEngine
 from ophyd import Signal
 from ophyd.sim import SynAxis
 
 from insitu.bluesky.moving import Approach
-from tests.sessions import run_engine
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 class Early(SynAxis):

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import event_model
 import numpy as np
 import pytest
-from bluesky import RunEngine
 
 from insitu.bluesky import Session, following
 from insitu.bluesky.wire import joined, pack
@@ -23,16 +22,9 @@ from insitu.errors import ConfigError
 from insitu.store.lock import is_locked
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Camera, Heard, entries, pictures, session, stored
-from tests.sessions import run_engine
 
 WAIT_S = 60.0
 DTYPES = ["i1", "u1", "i2", "u2", ">u2", "i4", "u4", "i8", "u8", "f4", "f8", ">f8"]
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def until(true: Callable[[], Any]) -> None:

@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from insitu.sinks.kafka import Link
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Camera, Heard, pictures, session
 from tests.documents import documents, events
-from tests.sessions import run_engine
 from tests.sinks.test_stock_consumer import received
 from tests.tiled_server import ingested
 
@@ -33,12 +31,6 @@ class Numbered(Camera):
 
     def _take(self) -> np.ndarray:
         return np.full_like(super()._take(), self.taken)
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def suspended(insitu, camera):

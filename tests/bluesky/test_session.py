@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from insitu.bluesky import Session
 from insitu.errors import ConfigError, StorageError
 from insitu.replay import verify
 from insitu.store.runs import StoredRun
-from tests.sessions import run_engine
 
 bp: Any = plans
 bps: Any = plan_stubs
@@ -38,12 +36,6 @@ class Camera(SynSignal):
 
     def back(self) -> None:
         self.beam._func = lambda: 100.0
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def session(engine: RunEngine, root: Path, *rules: dict[str, Any], recipe: Any = None, **more: Any) -> Session:

@@ -2,28 +2,20 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bluesky import RunEngine, plan_stubs, preprocessors
+from bluesky import plan_stubs, preprocessors
 from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynAxis
 
 from insitu.bluesky.outlet import Outlet
 from insitu.errors import ActionRefusedError
 from tests.bluesky.camera import HALT, PAUSE, Camera, Heard, entries, pictures, session, stored
-from tests.sessions import run_engine
 
 bps: Any = plan_stubs
 bpp: Any = preprocessors
 WAIT_S = 20.0
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def until(what, timeout_s: float = WAIT_S) -> None:

@@ -1,13 +1,11 @@
 """Stock detectors that write files, driven by a stock RunEngine: their frames are read from where they lie."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import pytest
-from bluesky import RunEngine, plan_stubs, plans, preprocessors
+from bluesky import plan_stubs, plans, preprocessors
 from ophyd.sim import SynAxis, SynSignalWithRegistry
 from ophyd_async.core import StaticFilenameProvider, StaticPathProvider, TriggerInfo
 from ophyd_async.plan_stubs import ensure_connected
@@ -16,17 +14,10 @@ from ophyd_async.sim import SimBlobDetector
 from insitu.readers.documents import Documents
 from insitu.testing import items
 from insitu.types import Arrival, Invalid
-from tests.sessions import run_engine
 
 bp: Any = plans
 bps: Any = plan_stubs
 bpp: Any = preprocessors
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    with run_engine() as engine:
-        yield engine
 
 
 def arrivals(reader: Documents) -> list[Arrival]:
