@@ -154,14 +154,14 @@ def cases(quick: bool) -> Iterator[Case]:
 
 def described(case: Case) -> manifest.Manifest:
     """A manifest that says what is needed to judge outputs."""
-    shape, params = case.inputs.shape[1:], {"keys": []}
+    shape = case.inputs.shape[1:]
     output = np.asarray(open_session(case.model).run(None, {"input": case.inputs[:1]})[0]).shape[1:]
     return manifest.Manifest(
         name="bench", version="1.0.0", serial=1, created="2026-11-22", expires="2126-11-22", task=case.task,  # type: ignore[arg-type]
         modality="none", description="benchmark", labels=tuple(f"l{k}" for k in range(case.labels)),
         inputs=manifest.Tensor(name="input", shape=(None, *shape)),
         outputs=(manifest.Tensor(name="logits", shape=(None, *output)),),
-        preparation=manifest.Preparation(name="features", params=params, digest=digest("features", params)),
+        preparation=manifest.Preparation(name="image", params={}, digest=digest("image", {})),
         training=manifest.Training(
             script="benchmarks.int8", split="drawn",
             data=(manifest.TrainingData(name="drawn", digest="sha256:" + "0" * 64, kind="simulated", n=1),),

@@ -64,7 +64,7 @@ def main(folder: Path, *, quick: bool) -> None:
             inputs = golden[np.arange(n) % len(golden)]
             alone(f"shipped {m.name}", bundle.model, m.inputs.name, inputs, repeats)
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        whole(Path(made), 100 if quick else 400, repeats)
+        whole(Path(made), 400 if quick else 4000, repeats)
         shipped(Path(made), 200 if quick else 600, 3)
 
 

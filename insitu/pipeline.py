@@ -69,6 +69,16 @@ class _Chain(NamedTuple):
     prepares: tuple[Stage, ...]
     extractors: tuple[_Extractor, ...]
     outputs: Mapping[str, Output]
+    before: int
+    batch: int
+
+
+def _extractor(stage: Stage) -> _Extractor:
+    call = stage.call
+    batch = int(getattr(call, "batch", 1)) if hasattr(call, "many") else 1
+    return _Extractor(
+        stage, dict(call.outputs), int(getattr(call, "before", 0)), bool(getattr(call, "raw", False)), batch
+    )
 
 
 def fault(where: str, error: Exception) -> str:
@@ -76,9 +86,16 @@ def fault(where: str, error: Exception) -> str:
     return f"{where}: {type(error).__name__}: {_ADDRESS.sub('', str(error))}"
 
 
-def _expect(value: Any, kind: type | tuple[type, ...], what: str) -> None:
+def _expect(value: Any, kind: type, what: str) -> None:
     if not isinstance(value, kind):
         raise TypeError(f"gave {type(value).__name__} where {what} is expected")
+
+
+def _expect_array(value: Any, key: str) -> None:
+    _expect(value, ArrayFeature, f"a Feature for {key}")
+    _expect(value.values, np.ndarray, f"an array for {key}")
+    if value.values.dtype.kind not in "biufc" or len(value.dims) != value.values.ndim:
+        raise TypeError(f"gave {key} with dtype {value.values.dtype} and dims {list(value.dims)}")
 
 
 def _without(outputs: Mapping[str, Output], why: str) -> dict[str, Feature]:
@@ -106,7 +123,7 @@ class Pipeline:
 
     def before(self, source: str) -> int:
         """How many frames before it the features of a source need at most."""
-        return max((part.before for part in self._chain(source).extractors), default=0)
+        return self._chain(source).before
 
     def measure(self, frame: Frame, refs: References = NO_REFERENCES, before: Sequence[Frame] = ()) -> Measurement:
         """The features of one frame. Pure. `before`: the frames stored before it (same source, order of `n`)."""
@@ -114,7 +131,7 @@ class Pipeline:
 
     def batch(self, source: str) -> int:
         """How many frames of a source are best measured at once; 1 where no extractor gains by it."""
-        return max((part.batch for part in self._chain(source).extractors), default=1)
+        return self._chain(source).batch
 
     def measure_many(self, items: Sequence[Item], known: Sequence[Mapping[str, Feature]] = ()) -> list[Measurement]:
         """`measure` of several frames, bit by bit. Extractors with `batch` and `many(frames)` get several at once.
@@ -134,17 +151,13 @@ class Pipeline:
 
     def _known(self, frame: Frame, known: Mapping[str, Feature]) -> dict[int, Any]:
         """What extractors would give again, by their stage."""
-        return {
-            id(part.stage): {key: known[key] for key in part.outputs}
-            for part in (self._chain(frame.source).extractors if known else ())
-            if part.outputs.keys() <= known.keys()
-        }
+        parts = self._chain(frame.source).extractors if known else ()
+        return {id(p.stage): {k: known[k] for k in p.outputs} for p in parts if p.outputs.keys() <= known.keys()}
 
     def _asked(self, frame: Frame, found: Mapping[int, Any]) -> bool:
         """Whether an extractor that sees the prepared frame is still to be asked."""
-        return not found or any(
-            not part.raw and id(part.stage) not in found for part in self._chain(frame.source).extractors
-        )
+        parts = self._chain(frame.source).extractors
+        return not found or any(not part.raw and id(part.stage) not in found for part in parts)
 
     @staticmethod
     def _together(part: _Extractor, frames: list[tuple[int, Frame]], results: list[dict[int, Any]]) -> None:
@@ -265,11 +278,8 @@ class Pipeline:
             if result.keys() != outputs.keys():
                 raise KeyError(f"gave {sorted(result)}, promised {sorted(outputs)}")
             for key, value in result.items():
-                _expect(value, (Feature, ArrayFeature), f"a Feature for {key}")
-                if isinstance(value, ArrayFeature):
-                    _expect(value.values, np.ndarray, f"an array for {key}")
-                    if value.values.dtype.kind not in "biufc" or len(value.dims) != value.values.ndim:
-                        raise TypeError(f"gave {key} with dtype {value.values.dtype} and dims {list(value.dims)}")
+                if not isinstance(value, Feature):
+                    _expect_array(value, key)
         except Exception as e:  # noqa: BLE001 - the boundary: a role's error must not end a run
             why = fault(f"feature {stage.name}", e)
             return _without(outputs, why), why
@@ -279,21 +289,12 @@ class Pipeline:
         chain = self._chains.get(source)
         if chain is None:
             prepares = tuple(s for s in self.prepares if s.source in (None, source))
-            extractors = tuple(
-                _Extractor(
-                    s,
-                    dict(s.call.outputs),
-                    int(getattr(s.call, "before", 0)),
-                    bool(getattr(s.call, "raw", False)),
-                    int(getattr(s.call, "batch", 1)) if hasattr(s.call, "many") else 1,
-                )
-                for s in self.extractors
-                if s.source in (None, source)
-            )
+            parts = tuple(_extractor(s) for s in self.extractors if s.source in (None, source))
             outputs: dict[str, Output] = {}
-            for stage, promised, *_ in extractors:
+            for stage, promised, *_ in parts:
                 if clash := outputs.keys() & promised.keys():
                     raise ValueError(f"feature {stage.name!r} gives {sorted(clash)}, which another one gives already")
                 outputs.update(promised)
-            chain = self._chains[source] = _Chain(prepares, extractors, outputs)
+            before, batch = max((p.before for p in parts), default=0), max((p.batch for p in parts), default=1)
+            chain = self._chains[source] = _Chain(prepares, parts, outputs, before, batch)
         return chain

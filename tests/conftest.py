@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.broker import Broker, NoBrokerError
-from tests.tiled_server import tiled_server
+from tests.tiled_server import Forks, Tiled
 
 if TYPE_CHECKING:
     from bluesky import RunEngine
@@ -85,8 +85,17 @@ def engine() -> Iterator["RunEngine"]:
 
 
 @pytest.fixture(scope="session")
-def tiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the session's own Tiled, which may read what tests write."""
+def tiled_forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Tiled, imported once for all workers of the session."""
     base = tmp_path_factory.getbasetemp()
-    with tiled_server(tmp_path_factory.mktemp("tiled") / "said.txt", base) as address:
-        yield address
+    forks = Forks((base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "tiled-forks")
+    yield forks
+    forks.close()
+
+
+@pytest.fixture(scope="session")
+def tiled(tiled_forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiled]:
+    """The worker's own Tiled, which may read what tests write."""
+    server = Tiled(tiled_forks, tmp_path_factory.mktemp("tiled"), tmp_path_factory.getbasetemp())
+    yield server
+    server.close()

@@ -10,22 +10,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 
-def free_port() -> int:
-    """A port that is free for TCP and UDP."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+def free_ports(count: int) -> list[int]:
+    """Ports that are free for TCP and UDP, no two alike: all are held until there are enough."""
+    found: list[int] = []
+    with ExitStack() as held:
+        while len(found) < count:
+            tcp, udp = (held.enter_context(socket.socket(type=t)) for t in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
             tcp.bind(("127.0.0.1", 0))
             port = tcp.getsockname()[1]
-            try:
+            with suppress(OSError):
                 udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+                found.append(port)
+    return found
 
 
 def environment(pva_port: int, pva_search: int, ca_port: int = 0, ca_repeater: int = 0) -> dict[str, str]:
@@ -49,7 +50,17 @@ def environment(pva_port: int, pva_search: int, ca_port: int = 0, ca_repeater: i
 
 def new_environment() -> dict[str, str]:
     """With ports that are free now."""
-    return environment(*(free_port() for _ in range(4)))
+    return environment(*free_ports(4))
+
+
+@contextmanager
+def pva_client(environment: Mapping[str, str]) -> Iterator[Any]:
+    """A client of PV Access that knows what stands there, and nothing else."""
+    from p4p.client.thread import Context
+
+    known = {k: v for k, v in environment.items() if k.startswith("EPICS_PVA_")}
+    with Context("pva", conf=known, useenv=False, nt=False) as context:
+        yield context
 
 
 @contextmanager
@@ -65,11 +76,11 @@ def server(kind: str, env: dict[str, str], *args: str) -> Iterator[Any]:
             if line.strip() == "ready":
                 break
         else:
-            raise RuntimeError(f"the {kind} server ended with {process.wait(10)}")
+            raise RuntimeError(f"the {kind} server ended with {process.wait(60)}")
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()

@@ -14,7 +14,7 @@ from insitu.readers.simulated import Diffractometer
 from insitu.replay import verify
 from insitu.run import run
 from insitu.types import Action
-from tests import clean_networks, kills, mutations, students, switches
+from tests import clean_networks, kills, mutations, students, switches, unseen_patterns
 from tests.bluesky import halting, killing
 from tests.faults.simulated import FRAME_KINDS, RECIPE, check_answer, clean, demo, steps, transport
 from tests.settings import detector, setup
@@ -175,6 +175,11 @@ def peaceful_networks(seed: int, folder: Path) -> Counts:
     return clean_networks.share(seed, CLEAN_FRAMES // 30)
 
 
+def unseen(seed: int, folder: Path) -> Counts:
+    """The phase network and the fit on patterns of other instruments and samples, and of what they do not know."""
+    return unseen_patterns.share(seed, 2)
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "kills": Experiment(
         "after SIGKILL at a random moment every acknowledged frame is there with its digest, and no ghost row",
@@ -210,6 +215,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     "students": Experiment(
         "a network that is taught by the phase network says what it says, and is taken only if the gate lets it",
         *(taught_students, 2, 0, 0.1, "torch"),
+    ),
+    "patterns": Experiment(
+        "patterns that are unlike those of the training get no wrong phase from the phase network and the fit",
+        *(unseen, 5, 0, 0.1, "gemmi"),
     ),
     "networks": Experiment(
         "clean frames of every simulator are normal to the network or recipe that finds its faults",

@@ -1,9 +1,8 @@
 """Forwarders under test: started beside an outbox, and what they brought to the broker."""
 
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +12,7 @@ from insitu.sinks.kafka import Link, producer_options
 from insitu.sinks.sent import read_sent
 from tests.outboxes import Outgoing
 from tests.topics import end_offset, messages
+from tests.waiting import until
 
 
 def link(bootstrap: str) -> Link:
@@ -28,13 +28,6 @@ def options(to: Link, **changes: Any) -> dict[str, Any]:
         "bootstrap_timeout_ms": 1500,
         **changes,
     }
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "this did not come"
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -58,7 +51,7 @@ def refused(out: Outgoing, to: Link, words: str) -> str:
     thread = threading.Thread(target=lambda: forwarder.send_all(follow=False), daemon=True)
     thread.start()
     try:
-        wait_for(lambda: words in forwarder.sent.problem)
+        until(lambda: words in forwarder.sent.problem)
         assert thread.is_alive()
         assert (forwarder.sent.state, forwarder.sent.oid) == ("waiting", 0)
     finally:

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from insitu.models.bundle import Bundle, open_session, write_bundle
 from insitu.models.manifest import Manifest
+from insitu.models.preparing import digest
 
 POINTS, CLASSES = 32, 3
 
@@ -58,7 +59,9 @@ def body(**changes: Any) -> dict[str, Any]:
         "labels": ["CeO2", "CuO", "none"],
         "inputs": {"name": "x", "shape": [None, 1, POINTS], "dtype": "float32", "unit": "counts"},
         "outputs": [{"name": "y", "shape": [None, CLASSES], "dtype": "float32", "unit": ""}],
-        "preparation": {"name": "pattern", "params": {"points": POINTS}, "digest": "sha256:" + "0" * 64},
+        "preparation": {
+            "name": "pattern", "params": {"points": POINTS}, "digest": digest("pattern", {"points": POINTS})
+        },
         "training": {
             "script": "tests.networks",
             "data": [{"name": "drawn", "digest": "sha256:" + "1" * 64, "kind": "simulated", "n": 3}],

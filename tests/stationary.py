@@ -150,6 +150,24 @@ def following(phi: float, noise: np.ndarray) -> np.ndarray:
     return found
 
 
+def _recursive(noise: np.ndarray, weights: tuple[float, float]) -> np.ndarray:
+    """Each value is made of the two before, and new noise."""
+    found, one, two = np.empty(len(noise)), 0.0, 0.0
+    for i, x in enumerate(noise):
+        one, two = float(x) + weights[0] * one + weights[1] * two, one
+        found[i] = one
+    return found
+
+
+def _restless(noise: np.ndarray, shock: float, lasts: float) -> np.ndarray:
+    """Noise whose variance follows its own squares: T. Bollerslev, J. Econometrics 31, 307 (1986); mean variance 1."""
+    found, variance = np.empty(len(noise)), 1.0
+    for i, x in enumerate(noise):
+        found[i] = float(x) * np.sqrt(variance)
+        variance = (1.0 - shock - lasts) + shock * found[i] ** 2 + lasts * variance
+    return found
+
+
 def drawn(kind: str, n: int, seed: int) -> np.ndarray:
     """A drawn series `(n,)` that is stationary and stays so: one of `DRAWN`."""
     rng = np.random.default_rng([seed, 7])
@@ -178,6 +196,27 @@ def drawn(kind: str, n: int, seed: int) -> np.ndarray:
             return np.fft.irfft(np.fft.rfft(long, size) * np.fft.rfft(weights, size), size)[2 * n : 3 * n]
         case "periodic":
             return np.sin(2.0 * np.pi * np.arange(n) / float(number) + rng.uniform(0.0, 6.0)) + 0.3 * e
+        case "shifts":  # work in shifts: a plant runs two thirds of every period
+            return ((np.arange(n) + rng.integers(int(number))) % int(number) < int(number) * 2 // 3) + 0.3 * e
+        case "beat":  # mains against the rate of sampling: an oscillation whose amplitude comes and goes
+            t = np.arange(n) + rng.integers(int(number))
+            return np.sin(0.9 * t) * np.cos(np.pi * t / float(number)) + 0.1 * e
+        case "arma":  # an oscillation that rings, and what follows it
+            noise = np.concatenate([[0.0], e])
+            return _recursive(noise[1:] + 0.5 * noise[:-1], (0.9, -0.6))
+        case "telegraph":  # two states, each for so many values on the mean
+            changes = rng.random(n) < 1.0 / float(number)
+            return (np.cumsum(changes) + rng.integers(2)) % 2 + 0.3 * e
+        case "scatter":  # calm and restless times (GARCH)
+            return _restless(e, 0.1, float(number))
+        case "outages":  # nothing comes for 20 values on the mean, once in so many
+            found, out = np.empty(n), False
+            for i, chance in enumerate(rng.random(n)):
+                out = chance >= 1.0 / 20.0 if out else chance < 1.0 / float(number)
+                found[i] = out
+            return found
+        case "constant":
+            return np.full(n, float(number))
     raise ValueError(kind)
 
 
@@ -185,6 +224,8 @@ DRAWN = (
     "follows 0", "follows 0.3", "follows 0.5", "follows 0.8", "follows 0.9", "follows 0.95", "follows -0.7", "mean 10",
     "t 3", "t 2", "rounded 0", "rounded 0.9", "wild 0", "wild 0.9", "counts 0.05", "counts 3", "missing 0.01",
     "missing 0.3", "periodic 37", "periodic 233",
+    "follows 0.98", "arma", "telegraph 20", "telegraph 200", "scatter 0.88", "shifts 480", "beat 900", "constant 3",
+    "outages 100", "memory 0.1", "memory 0.2", "memory 0.3", "memory 0.4",
 )  # fmt: skip
 
 

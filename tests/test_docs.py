@@ -17,9 +17,11 @@ import typer
 from insitu.cli import application
 from insitu.config import load, tables
 from insitu.config.roles import INJECTED, REGISTRIES, short_names
+from insitu.models.bundle import read_bundle
 from insitu.readers.join import Join
 from insitu.run import run
 from insitu.store.runs import StoredRun
+from tests import bundles
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,6 +149,19 @@ def test_the_code_that_reads_a_run_runs(stored: Path) -> None:
     assert names["records"]["temperature"].values.tolist() == [300.0, 301.0, 302.0]
     assert names["state"].tolist() == [0, 0, 0]
     assert np.array_equal(names["frame"].data, names["first"])
+
+
+def test_the_code_that_writes_a_bundle_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    private, public = bundles.pair(tmp_path)
+    private.rename(tmp_path / "beamline.key")
+    (tmp_path / "phases.onnx").write_bytes(bundles.convolutions(points=512))
+    np.save(tmp_path / "prepared.npy", np.random.default_rng(0).random((40, 1, 512), np.float32))
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "docs" / "how-to" / "models.md", "python")
+    exec(code, {})  # noqa: S102 - our own pages
+    found = read_bundle(tmp_path / "our_phases", keys=[public])
+    assert found.manifest.labels == ("ceria", "tenorite", "spinel")
+    assert found.calibration() is not None
 
 
 def test_the_code_of_the_readme_runs(stored: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from insitu.readers.simulated_beamline import Beamline, BenchSettings
 from insitu.replay import verify
 from insitu.store.runs import StoredRun
+from tests.epics_servers import pva_client
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "beamline"
 
@@ -26,11 +27,8 @@ def bench() -> Iterator[Beamline]:
 
 @pytest.fixture(scope="module")
 def client(bench: Beamline) -> Iterator[Any]:
-    from p4p.client.thread import Context
-
-    known = {k: v for k, v in bench.environment.items() if k.startswith("EPICS_PVA_")}
-    with Context("pva", conf=known, useenv=False, nt=False) as context:
-        yield context
+    with pva_client(bench.environment) as client:
+        yield client
 
 
 SEVERAL = """

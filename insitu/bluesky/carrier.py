@@ -93,8 +93,9 @@ class Carrier:
         """Runs that are not in Tiled yet: whole ones, those of ours that go on, and those that nobody writes any
         more."""
         handed_over = 1 if self._bytes_in != self._bytes_out and not self._closed else 0  # not in a file yet
-        whole = sum(1 for _ in self.folder.glob(f"*{WHOLE}"))
-        return max(handed_over, len(self._files) + whole + len(orphans(self.folder)))
+        left = {path.stem for path in orphans(self.folder)}  # before the whole ones: it may become one meanwhile
+        left |= {path.stem for path in self.folder.glob(f"*{WHOLE}")}
+        return max(handed_over, len(self._files) + len(left))
 
     @property
     def pid(self) -> int:

@@ -57,9 +57,10 @@ def complete(path: Path) -> None:
     """Give such a run its end: a stop document that says "fail", and why. What is not whole at the end of the file is
     cut off; a file without even a beginning is set aside. Nothing is done where somebody writes it."""
     with path.open("r+b") as file:
-        if not _ours(file, path):
+        if not _left(file, path):
             return
         names, events, uid, ends, last = dict[str, str](), dict[str, int](), "", 0, ""
+        frames = dict[str, int]()  # of streams without values of their own: a frame is told before its event
         try:
             for last, document in documents(file):
                 ends = file.tell()
@@ -68,8 +69,12 @@ def complete(path: Path) -> None:
                 elif last == "descriptor":
                     names[document["uid"]] = document["name"]
                     events.setdefault(document["name"], 0)
+                    if all("external" in key for key in document["data_keys"].values()):
+                        frames[document["name"]] = 0
                 elif name := names.get(document.get("descriptor", "")):
-                    events[name] = max(events[name], _newest(document))
+                    found = frames if last == "stream_datum" else events
+                    if name in found:
+                        found[name] = max(found[name], _newest(document))
         except FormatError as e:
             log.debug("what is behind it is cut off: %s", e)
         if not uid:
@@ -78,7 +83,7 @@ def complete(path: Path) -> None:
         if last != "stop":
             stop = {
                 "uid": str(uuid.uuid4()), "time": path.stat().st_mtime, "run_start": uid, "exit_status": "fail",
-                "reason": KILLED, "num_events": events,
+                "reason": KILLED, "num_events": {name: count or frames.get(name, 0) for name, count in events.items()},
             }  # fmt: skip
             file.truncate(ends)
             file.seek(ends)
@@ -92,15 +97,16 @@ def complete(path: Path) -> None:
 def _orphan(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return _ours(file, path)
+            return _left(file, path)
     except FileNotFoundError:  # it has become whole meanwhile
         return False
 
 
-def _ours(file: IO[bytes], path: Path) -> bool:
-    """Whether nobody else has it: locked now. An empty one may be about to be."""
+def _left(file: IO[bytes], path: Path) -> bool:
+    """Whether nobody writes it, nor begins to while it is open here. Others may look too, and see it while it is being
+    ended. An empty one may be about to be written."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         found = os.fstat(file.fileno())
         return found.st_size > 0 and found.st_ino == path.stat().st_ino
     except (BlockingIOError, FileNotFoundError):

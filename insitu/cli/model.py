@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "promote": "insitu.cli.model_registry:promote",
     "rollback": "insitu.cli.model_registry:rollback",
     "log": "insitu.cli.model_registry:history",
+    "fit": "insitu.cli.model_fit:fit",
     "refit": "insitu.cli.model_refit:refit",
 }
 """Command to the function that does it; `insitu model --help` lists them in this order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from insitu.cli.model_options import Folder, Keys, Labelled, LeastGain, MostLoss
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot
 from insitu.cli.say import answer, table
 from insitu.errors import ModelError
+
+LABELLED = "an npz with the arrays `input` and `right`"
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +39,7 @@ def quantise(
     """Try 8 bits on this machine: times, size and score side by side, and a new bundle of what pays."""
     from insitu.models import quantise as q
 
-    bundle = _bundle(folder, key, allow_unsigned)
+    bundle = _bundle(folder, key, allow_unsigned, (most_loss, least_gain), serial)
     calibration, trial = _inputs(bundle, runs, labelled, data_root)
     outcome = q.quantise(bundle, calibration, trial, most_loss=most_loss, least_gain=least_gain)
     return _written(bundle, outcome, out, sign, serial, as_json=as_json)
@@ -60,7 +63,7 @@ def prune(
     """Take the weakest channels away: a smaller network without training, if it is as good."""
     from insitu.models import prune as p
 
-    bundle = _bundle(folder, key, allow_unsigned)
+    bundle = _bundle(folder, key, allow_unsigned, (most_loss, least_gain), serial)
     calibration, trial = _inputs(bundle, runs, labelled, data_root)
     outcome = p.prune(bundle, calibration, trial, share=share, most_loss=most_loss, least_gain=least_gain)
     return _written(bundle, outcome, out, sign, serial, as_json=as_json)
@@ -86,7 +89,7 @@ def distil(
     """Teach a smaller network what a bundle's network says (needs the extra `train`)."""
     from insitu.training import distil as d
 
-    bundle = _bundle(folder, key, allow_unsigned)
+    bundle = _bundle(folder, key, allow_unsigned, (most_loss, least_gain), serial)
     calibration, trial = _inputs(bundle, runs, labelled, data_root)
     outcome = d.distil(
         bundle, calibration, trial, width=width, rounds=rounds, seed=seed, most_loss=most_loss, least_gain=least_gain
@@ -94,10 +97,21 @@ def distil(
     return _written(bundle, outcome, out, sign, serial, as_json=as_json)
 
 
-def _bundle(folder: Path, keys: list[Path] | None, allow_unsigned: bool) -> Bundle:
+def _bundle(
+    folder: Path, keys: list[Path] | None, allow_unsigned: bool, limits: tuple[float, float], serial: int | None
+) -> Bundle:
+    """The bundle to begin with. `limits`: most loss and least gain, which are looked at first, as the new serial is."""
+    from insitu.errors import UsageError
     from insitu.models.bundle import read_bundle
 
-    return read_bundle(folder, keys=keys or (), allow_unsigned=allow_unsigned)
+    for name, value in zip(("--most-loss", "--least-gain"), limits, strict=True):
+        if not isfinite(value):
+            raise UsageError(f"{name} {value:g}", where=name, expected="a number")
+    bundle = read_bundle(folder, keys=keys or (), allow_unsigned=allow_unsigned)
+    least = bundle.manifest.serial
+    if serial is not None and serial <= least:
+        raise UsageError(f"the serial {serial}", where="--serial", expected=f"more than {least}, or none: the next")
+    return bundle
 
 
 def _inputs(bundle: Bundle, runs: list[str] | None, labelled: Path | None, data_root: Path) -> tuple[np.ndarray, Trial]:
@@ -120,7 +134,7 @@ def _inputs(bundle: Bundle, runs: list[str] | None, labelled: Path | None, data_
         if len(found) < FEWEST:
             raise _too_few(bundle, len(found), said)
     if labelled is not None:
-        return found, _labelled(labelled)
+        return found, _labelled(labelled, bundle)
     held = np.arange(len(found)) % 4 == 3
     if len(found) < 32:  # too few to hold any back: the golden ones are tried as well
         return found, Trial(inputs=np.concatenate([found, bundle.golden()[0]]), origin=f"{said} and golden.npz")
@@ -138,11 +152,18 @@ def _too_few(bundle: Bundle, count: int, said: str) -> ModelError:
     )  # fmt: skip
 
 
-def _labelled(path: Path) -> Trial:
+def _labelled(path: Path, bundle: Bundle) -> Trial:
+    from insitu.errors import UsageError
     from insitu.models.arrays import read_arrays
+    from insitu.models.quality import check_right
     from insitu.models.quantise import Trial
 
-    arrays = read_arrays(path.read_bytes(), str(path), ("input", "right"))
+    try:
+        arrays = read_arrays(path.read_bytes(), str(path), ("input", "right"))
+    except (OSError, ModelError) as e:
+        what = e.strerror if isinstance(e, OSError) else e.what
+        raise UsageError(f"the labels cannot be read: {what}", where=str(path), expected=LABELLED) from e
+    check_right(bundle.manifest, arrays["input"], arrays["right"], str(path))
     return Trial(inputs=arrays["input"], right=arrays["right"], origin=path.name)
 
 

@@ -39,29 +39,38 @@ def refit(
     that loses more than --loss ends it with exit status 6, and nothing is written."""
     from insitu.errors import UsageError
     from insitu.models.bundle import write_bundle
-    from insitu.rollout.checking import check_enough, check_frames, check_labels
+    from insitu.rollout.checking import check_enough, check_frames, check_labels, of_network
     from insitu.rollout.labelled import seen
     from insitu.rollout.labelling import kept_given
     from insitu.rollout.labels import labels_of, read_given
-    from insitu.rollout.refit import FEWEST
+    from insitu.rollout.refit import FEWEST, check_task
     from insitu.rollout.refit import refit as fit
     from insitu.rollout.updating import write_update
 
     parent, highest = _parent(bundle, root, key or [], allow_unsigned=allow_unsigned)
-    given = read_given(labels) if labels is not None else kept_given(data_root)
+    check_task(parent.manifest)
+    if serial is not None and serial <= highest:
+        raise UsageError(f"the serial {serial}", where="--serial", expected=f"more than {highest}, or none: the next")
+    if update is not None and update.exists():
+        raise UsageError("something is here already", where=str(update), remedy="Name a folder that does not exist")
+    left_out: list[str] = []
+    if labels is not None:
+        given = read_given(labels)
+    else:
+        given, left_out = of_network(kept_given(data_root), parent.manifest, data_root)
     if not given:
         raise UsageError(
-            "there are no labels", where=str(labels or data_root / "labels"),
+            "; ".join(["there are no labels", *left_out]), where=str(labels or data_root / "labels"),
             remedy="`insitu label choose RUN -o FILE`, fill it in, `insitu label take FILE`",
         )  # fmt: skip
     check_labels(given, parent.manifest)
     check_frames(given, data_root)
     cases, told = seen(labels_of(given), data_root, parent.manifest)
-    for line in told[:5]:
+    for line in (left_out + told)[:5]:
         note(line)
     check_enough(given, len(cases), told, FEWEST)
     began = time.perf_counter()
-    found = fit(parent, cases, serial=serial or highest + 1, loss=loss)
+    found = fit(parent, cases, serial=highest + 1 if serial is None else serial, loss=loss)
     took = time.perf_counter() - began
     new = write_bundle(
         out, found.manifest, model=found.model, golden=found.golden, calibration=found.calibration,
@@ -78,7 +87,7 @@ def refit(
     text += f"\nTry it: insitu model add {out}; insitu model shadow {new.manifest.name} {new.manifest.serial}"
     body = {
         "name": new.manifest.name, "serial": new.manifest.serial, "digest": new.digest, "path": str(out),
-        "labels": len(cases), "not_used": told, "fit_s": took, "bytes": whole, "update_bytes": nbytes,
+        "labels": len(cases), "not_used": left_out + told, "fit_s": took, "bytes": whole, "update_bytes": nbytes,
         "sources": [{"source": g.source, "n": g.n, "before": g.before, "after": g.after} for g in found.gates],
     }  # fmt: skip
     answer(body, text, as_json=as_json)

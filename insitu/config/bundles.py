@@ -10,18 +10,19 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from insitu import catalog
 from insitu.config.document import At, Problems
-from insitu.errors import NotFoundError
+from insitu.errors import InsituError, NotFoundError, StorageError
 from insitu.units import did_you_mean
 
 if TYPE_CHECKING:
     from insitu.config.stages import Plan
     from insitu.models.bundle import Bundle
-    from insitu.models.registry import Choice
+    from insitu.models.choice import Choice
     from insitu.pipeline import Pipeline
 
 KEY = "bundle"
@@ -30,13 +31,42 @@ REGISTRY = "registry:"
 SHADOW = "_shadow"
 """Behind the name of an entry: its twin, which another bundle looks on with."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
-Choose = Callable[[str], "Choice"]
+T = TypeVar("T")
+Chosen = dict[str, "Choice"]
 
 
-def resolve(data: Mapping[str, Any], at: At, problems: Problems, *, starts: bool) -> dict[str, Choice]:
-    """Put the folder in the place of each name of a bundle. Gives what was taken from the registry, by name: one choice
-    for all entries of a recipe. `starts`: a run begins, so that the registry may draw a canary."""
-    chosen: dict[str, Choice] = {}
+def fitting(make: Callable[[Chosen], T]) -> T:
+    """What `make` makes, which puts its choices into the mapping it is given. Where it refuses, and a bundle looks on
+    or is tried, once more with the current one alone: a candidate of other inputs or labels must not keep a run from
+    beginning. That is told, and written into the registry's log."""
+    chosen: Chosen = {}
+    try:
+        return make(chosen)
+    except InsituError as e:
+        candidates = {name: choice for name, choice in chosen.items() if choice.twin is not None}
+        if not candidates:
+            raise
+        why = str(e)
+    chosen |= {name: choice.alone(why) for name, choice in candidates.items()}
+    made = make(chosen)
+    for choice in candidates.values():
+        _note(choice, why)
+    return made
+
+
+def _note(choice: Choice, why: str) -> None:
+    from insitu.models.registry import Registry
+
+    candidate = choice.acting if choice.role == "canary" else choice.twin
+    assert candidate is not None
+    body = {"digest": candidate.digest, "left_out": choice.candidate, "why": why}
+    with suppress(StorageError):  # the run tells it anyway
+        Registry(operator="insitu").note(choice.name, body)
+
+
+def resolve(data: Mapping[str, Any], at: At, problems: Problems, chosen: Chosen, *, starts: bool) -> None:
+    """Put the folder in the place of each name of a bundle. What is taken from the registry, by name, goes into
+    `chosen`: one choice for all entries of a recipe. `starts`: a run begins, so that the registry may draw a canary."""
     for place, row in _rows(data, at):
         text = row[KEY]
         with problems.gather():
@@ -49,7 +79,6 @@ def resolve(data: Mapping[str, Any], at: At, problems: Problems, *, starts: bool
                 row[KEY] = str(_named(text, place))
     for choice in chosen.values():
         _let_look_on(data, choice)
-    return chosen
 
 
 def _let_look_on(data: Mapping[str, Any], choice: Choice) -> None:
@@ -79,7 +108,8 @@ def _rows(data: Mapping[str, Any], at: At) -> Iterator[tuple[At, dict[str, Any]]
 
 def _choose(name: str, place: At, *, starts: bool) -> Choice:
     """What the registry has in force; `ModelError` (exit 6) where nothing of it is whole."""
-    from insitu.models.registry import Choice, Registry
+    from insitu.models.choice import Choice
+    from insitu.models.registry import Registry
 
     try:
         registry = Registry()

@@ -157,3 +157,10 @@ def shown(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def text(table: Mapping[str, Any]) -> str:
+    """A table as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(table)

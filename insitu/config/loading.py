@@ -10,7 +10,7 @@ from typing import Any
 from insitu import catalog
 from insitu.config import bundles, checks, leaving, tables
 from insitu.config.convert import convert
-from insitu.config.document import At, Document, Problems, read
+from insitu.config.document import At, Document, Problems, read, text
 from insitu.config.overrides import Inputs, Override, apply, split
 from insitu.config.roles import Entry
 from insitu.config.schema import FOLDER, Files, Table, construct, keys_of, read_table, unknown_key
@@ -45,6 +45,8 @@ from insitu.types import Detector, Feature
 from insitu.units import did_you_mean
 
 STORED = ("recipe.toml", "detectors.toml")
+LAST = ("references", "metadata", "policy", "budget", "acquire", "safe_state", "kafka")
+"""Tables of a stored recipe behind its entries."""
 Detectors = Mapping[str, Mapping[str, Any]]
 
 
@@ -70,7 +72,12 @@ def load(
         given, purpose = {**stored_detectors(document.folder), **given}, "replay"
     for_recipe, for_detectors = split(sets)
     document = apply(document, for_recipe)
-    return _Loading(document, name, Problems(), purpose).setup(given, search, inputs, for_detectors)
+
+    def setup(chosen: bundles.Chosen) -> Setup:  # of a copy: what is chosen is written into it
+        fresh = replace(document, data=copied(document.data))
+        return _Loading(fresh, name, Problems(), purpose).setup(given, search, inputs, for_detectors, chosen)
+
+    return bundles.fitting(setup)
 
 
 def load_stored(folder: Path) -> Setup:
@@ -109,10 +116,12 @@ class _Loading:
         self.near = document.folder or Path.cwd()
         self.resolved: dict[str, Any] = {}
 
-    def setup(self, given: Detectors, search: Find, inputs: Inputs, sets: Sequence[Override]) -> Setup:
+    def setup(
+        self, given: Detectors, search: Find, inputs: Inputs, sets: Sequence[Override], chosen: bundles.Chosen
+    ) -> Setup:
         """Read everything, check it across, and build the setup."""
         check_format(self.data, self.at)
-        chosen = bundles.resolve(self.data, self.at, self.problems, starts=self.purpose == "run")
+        bundles.resolve(self.data, self.at, self.problems, chosen, starts=self.purpose == "run")
         top = self._top()
         origins = find_origins(top.get("detectors", []), self.at / "detectors", given, search, self.near, self.problems)
         sources = self._sources(override(origins, sets, self.problems), inputs)
@@ -154,8 +163,8 @@ class _Loading:
         return Setup(
             title=top.get("title", ""),
             name=self.name,
-            recipe_toml=_text(self.resolved),
-            detectors_toml=_text({s.name: dict(s.resolved) for s in sources}),
+            recipe_toml=text(self.resolved),
+            detectors_toml=text({s.name: dict(s.resolved) for s in sources}),
             sources=tuple(s.source for s in sources),
             pipeline=plan,
             outputs=outputs,
@@ -286,15 +295,4 @@ class _Loading:
             made.setdefault(key, read_table({}, keys_of(getattr(tables, key), self.at), self.at).resolved)
         head = {"format": tables.FORMAT, "title": top.get("title", ""), "detectors": list(names)}
         rows = {kind: [dict(e.resolved) for e in found] for kind, found in entries.items() if found}
-        rest = {
-            k: made[k]
-            for k in ("references", "metadata", "policy", "budget", "acquire", "safe_state", "kafka")
-            if k in made
-        }
-        self.resolved = {**head, **rows, **rest}
-
-
-def _text(table: Mapping[str, Any]) -> str:
-    import tomli_w
-
-    return tomli_w.dumps(table)
+        self.resolved = {**head, **rows, **{k: made[k] for k in LAST if k in made}}

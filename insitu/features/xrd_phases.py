@@ -11,9 +11,15 @@ do without (`maths.phase_search`). For every candidate, under the name of its fi
   where the scale of a unit of cell stands with Z M V. Amorphous parts, texture and absorption within grains are not
   corrected for. The uncertainty is that of the fit: noise, and 5 % for the shape of lines.
 
+Numbers below 0 are no counts any more (a background was taken off), nor are parts of one where counting statistics
+see no peak (the pattern was scaled): the noise is then read off the pattern.
+
 A candidate that is not there has share and fraction 0, with what it could hide below as the uncertainty; one that
 cannot be told from a phase found has none. `n_phases` are found, `phase_best` is the highest score among them;
 `phase_unexplained` is the part of the peaks' area that they do not explain: near 1 the sample is something else.
+`phase_strain`: how much larger the lattice is than that of the file, relative, of that phase with at least a tenth of
+the intensity whose lattice is furthest off. Another substance of the same structure may look so: what is hot, cold or
+alloyed does, too.
 """
 
 import math
@@ -29,9 +35,12 @@ from insitu.features.beam import BeamOf, usable_points
 from insitu.features.candidates import read_candidates
 from insitu.maths.diffraction.observed import observe
 from insitu.maths.diffraction.phase_fit import Beam
+from insitu.maths.diffraction.phase_hold import lattice_strain
 from insitu.maths.diffraction.phase_search import Found, Limits, search
 from insitu.maths.diffraction.phase_trace import Candidates
 from insitu.types import KEY, Detector, Feature, Frame, Output, References
+
+MUCH = 0.1
 
 
 class Phases:
@@ -89,7 +98,9 @@ class Phases:
                 raise ValueError(f"only {np.count_nonzero(above)} points lie above low = {self.low:g} deg")
             x, y = points.x[above], points.y[above]
             sigma = None if points.sigma is None else points.sigma[above]
-            seen = observe(x, y, sigma, poisson=points.poisson)
+            seen = observe(x, y, sigma, poisson=points.poisson and float(y.min()) >= 0.0)
+            if isinstance(seen, str) and points.poisson and np.any(y % 1.0):
+                seen = observe(x, y, sigma, poisson=False)
             if isinstance(seen, str):
                 raise ValueError(seen)
         except ValueError as e:
@@ -108,6 +119,7 @@ class Phases:
         outputs = {f"n_{self.name}s": Output(unit="", rtol=0.0)}
         outputs |= {f"{self.name}_{what}": near for what in ("best", "unexplained", "misfit")}
         outputs[f"{self.name}_zero"] = Output(unit="deg", rtol=1e-4, atol=1e-6)
+        outputs[f"{self.name}_strain"] = Output(unit="", rtol=1e-4, atol=1e-6)
         for phase in self.phases:
             kinds = ("score", "share") if phase.density is None else ("score", "share", "fraction")
             outputs |= {f"{self.name}_{phase.name}_{kind}": near for kind in kinds}
@@ -128,10 +140,12 @@ class Phases:
             out[f"{n}_misfit"] = Feature(math.sqrt(fit.chi2), "")
             out[f"{n}_zero"] = Feature(fit.zero, "deg")
         else:
-            out |= {
-                f"{n}_{w}": Feature(None, u, why=unknown) for w, u in (("best", ""), ("misfit", ""), ("zero", "deg"))
-            }
+            units = {"best": "", "misfit": "", "zero": "deg", "strain": ""}
+            out |= {f"{n}_{w}": Feature(None, u, why=unknown) for w, u in units.items()}
         shares = _parts(found, [1.0] * len(self.phases), np.array([float(np.sum(p)) for p in fit.phases]))
+        if found.order:
+            strains = [lattice_strain(p) for k, p in zip(found.order, fit.parts, strict=True) if _much(shares, k)]
+            out[f"{n}_strain"] = Feature(max(strains, key=abs, default=0.0), "")
         tables = [self.phases[k].name for k in found.order if self.phases[k].density is None]
         density = [p.density or 0.0 for p in self.phases]
         weights = _parts(found, density, np.array([p.scale for p in fit.parts]))
@@ -165,6 +179,11 @@ def _one(parts: dict[int, tuple[float, float]], k: int, why: str, hidden: float)
     if k in parts:
         return Feature(parts[k][0], "", sigma=parts[k][1])
     return Feature(0.0, "", sigma=min(hidden, 1.0))
+
+
+def _much(parts: dict[int, tuple[float, float]], k: int) -> bool:
+    """Whether a phase has at least a tenth of the intensity: the lattice of a trace is hardly known."""
+    return parts.get(k, (0.0, 0.0))[0] >= MUCH
 
 
 def _parts(found: Found, factors: list[float], amounts: np.ndarray) -> dict[int, tuple[float, float]]:

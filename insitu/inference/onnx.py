@@ -5,6 +5,7 @@
 | classification, multilabel | `<label>` score 0 to 1 each; `margin` of the best over the next |
 | regression | `<label>` in the manifest's unit, with its standard uncertainty |
 | segmentation | `<label>_fraction` of the pixels; array `map`, uint8 `(y, x)`: the label's number (of one label: 1) |
+| | `certainty`: the mean of the pixels' highest scores |
 | anomaly | `score` |
 | all | `outside`: share of the prepared input that lies outside of what the network was trained on |
 
@@ -136,15 +137,19 @@ class Onnx:
         if not np.isfinite(logits).all():
             why = "the network gave a number that is not finite"
             return {key.removeprefix(f"{self.name}_"): f for key, f in self._without(why).items()}
+        scores = class_scores(m, logits)
         if logits.shape[0] == 1:
             level = m.decision.threshold
-            labels = (class_scores(m, logits)[0] >= (0.5 if not isinstance(level, float) else level)).astype(np.uint8)
-            numbers = [1]
+            level = level[0] if isinstance(level, tuple) else level
+            labels = (scores[0] >= (0.5 if level is None else level)).astype(np.uint8)
+            numbers, best = [1], np.maximum(scores[0], 1.0 - scores[0])
         else:
+            best = scores.max(axis=0)
             labels = logits.argmax(axis=0).astype(np.uint8)
             numbers = list(range(len(m.labels)))
         seen = None if frame.mask is None or frame.mask.shape != labels.shape else ~np.asarray(frame.mask, bool)
-        counted = labels if seen is None else labels[seen]
+        counted, sure = (labels, best) if seen is None else (labels[seen], best[seen])
+        found["certainty"] = Feature(float(sure.mean()) if sure.size else 0.0, "")
         for key, number in zip(self._labels, numbers, strict=True):
             found[f"{key}_fraction"] = Feature(np.count_nonzero(counted == number) / max(1, counted.size), "")
         return {**found, "map": ArrayFeature(values=labels, dims=("y", "x"))}
@@ -163,7 +168,8 @@ class Onnx:
         outside = {"outside": Output(unit="", rtol=0.0, atol=0.01)}
         if m.task == "segmentation":
             keys = {f"{key}_fraction": Output(unit="", rtol=0.0, atol=1e-3) for key in m.keys}
-            return {**keys, "map": Output(unit="", array=True), **outside}
+            sure = {"certainty": Output(unit="", rtol=0.0, atol=0.01)}
+            return {**keys, "map": Output(unit="", array=True), **sure, **outside}
         if m.task == "anomaly":
             return {"score": Output(unit=m.unit, rtol=rtol, atol=atol), **outside}
         if m.task == "regression":

@@ -75,6 +75,11 @@ def regression(manifest: Manifest, raw: list[np.ndarray]) -> list[tuple[float, f
     return [(float(v), sigma) for v in values]
 
 
+FAR = 0.5
+"""A feature further out than so many times the width of what was trained on is no matter of degree: a channel that is
+dead, another unit. Of rows left out of training (one load of three, blocks of cycles) none to one in a hundred are."""
+
+
 class Range:
     """Where the inputs of the training lay: `share(x)` of an input lies outside. None: nobody has told."""
 
@@ -87,6 +92,16 @@ class Range:
     def share(self, x: np.ndarray) -> float:
         """0 to 1."""
         return self.shares(x[None])[0]
+
+    def furthest(self, x: np.ndarray) -> tuple[int, float, float] | None:
+        """Of an input of features `(n,)`: which lies further out than `FAR`, and the range of that one; the furthest of
+        them. None where none does."""
+        low, high = (np.broadcast_to(np.asarray(end, np.float64), x.shape) for end in (self._low, self._high))
+        width = np.maximum(high - low, 1e-12)
+        with np.errstate(invalid="ignore"):
+            out = np.maximum(low - x, x - high) / width
+        at = int(np.argmax(np.nan_to_num(out, nan=0.0)))
+        return (at, float(low[at]), float(high[at])) if out[at] > FAR else None
 
     def shares(self, x: np.ndarray) -> list[float]:
         """`share` of each of several inputs `(k, ...)`."""

@@ -2,10 +2,13 @@
 
 The verdict's `model` is the digest of the bundle, so that every record says which network spoke. `unknown` is said
 where the frame has no numbers, where more of the input lies outside of what the network was trained on than the
-manifest allows (`ranges.share`), where the best score is below `decision.abstain_below`, and always where training
-found that the data do not tell (`decision.unobservable`).
+manifest allows (`ranges.share`) or a single feature lies far outside, where the best score is below
+`decision.abstain_below`, where the picture of a segmentation is unclear to it or the value of a regression is less
+certain than the manifest asks for, and always where training found that the data do not tell
+(`decision.unobservable`).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from insitu.models.manifest import Manifest
 from insitu.models.preparing import Prepared, preparation
 from insitu.types import Feature, Measurement, Verdict
 
+OPTIONAL = ("certainty", "outside")
+SIGMA = " sigma"
 NAMED = 0.5
 """Score above which a label of a multilabel network is there, where the manifest gives no threshold."""
 
@@ -103,7 +108,9 @@ class Network:
             found = measurement.features.get(key)
             if found is not None and found.value is not None:
                 numbers[suffix] = float(found.value)
-            elif suffix != "outside":
+                if self.manifest.task == "regression" and found.sigma is not None:
+                    numbers[f"{suffix}{SIGMA}"] = float(found.sigma)
+            elif suffix not in OPTIONAL:
                 return {}, f"{key} is not known: {found.why if found else 'the frame has none'}"
         return numbers, ""
 
@@ -114,6 +121,8 @@ class Network:
         x = prepared.input
         if x is None:
             return {}, prepared.why
+        if m.task != "anomaly" and (far := self._range.furthest(x)) is not None:
+            return {}, self._far(x, *far)
         raw = self._loaded.one(x)
         if not all(np.isfinite(y).all() for y in raw):
             return {}, "the network gave a number that is not finite"
@@ -121,9 +130,21 @@ class Network:
         if m.task == "anomaly":
             return {"score": anomaly_score(raw[0], x)} | numbers, ""
         if m.task == "regression":
-            return {key: v for key, (v, _) in zip(self._labels, regression(m, raw), strict=True)} | numbers, ""
+            told = zip(self._labels, regression(m, raw), strict=True)
+            for key, (value, sigma) in told:
+                numbers |= {key: value} if sigma is None else {key: value, f"{key}{SIGMA}": sigma}
+            return numbers, ""
         scores = class_scores(m, raw[0].reshape(-1))
         return {key: float(s) for key, s in zip(self._labels, scores, strict=True)} | numbers, ""
+
+    def _far(self, x: np.ndarray, at: int, low: float, high: float) -> str:
+        """That a feature is far from all that was trained on, as it was measured."""
+        params = self.manifest.preparation.params
+        key = str(params["keys"][at])
+        log = key in params.get("log", ())
+        value, low, high = (math.exp(min(v, 700.0)) if log else v for v in (float(x[at]), low, high))
+        name = self.manifest.name
+        return f"{key} is {value:.4g}, far outside of {low:.4g} to {high:.4g}, on which {name} was trained"
 
     def _judge(self, numbers: dict[str, float]) -> Verdict:
         if self.manifest.decision.unobservable:
@@ -141,14 +162,24 @@ class Network:
         judge = {"classification": self._one_of, "multilabel": self._several, "anomaly": self._anomaly}.get(task)
         if judge is not None:
             return judge(numbers)
-        said = ", ".join(
-            f"{label} {numbers[key]:.4g}" for label, key in zip(self.manifest.labels, self._values(), strict=True)
-        )
-        unit = f" {self.manifest.unit}" if self.manifest.unit else ""
-        return self._verdict("normal", f"{self.manifest.name}: {said}{unit}", None, numbers)
+        return self._told(numbers)
 
-    def _values(self) -> tuple[str, ...]:
-        return tuple(s for s in self._suffixes if s != "outside")
+    def _told(self, numbers: dict[str, float]) -> Verdict:
+        """The values of a regression with their uncertainties, or the parts of a picture."""
+        m = self.manifest
+        sigmas = {s: numbers[f"{s}{SIGMA}"] for s in self._suffixes if f"{s}{SIGMA}" in numbers}
+        said = ", ".join(
+            f"{label} {numbers[key]:.4g}" + (f" \N{PLUS-MINUS SIGN} {sigmas[key]:.2g}" if key in sigmas else "")
+            for label, key in zip(m.labels, (s for s in self._suffixes if s not in OPTIONAL), strict=True)
+        )
+        told = f"{m.name}: {said}{f' {m.unit}' if m.unit else ''}"
+        most, least, sure = m.decision.threshold, m.decision.abstain_below, numbers.get("certainty", 1.0)
+        if m.task == "regression" and isinstance(most, float) and max(sigmas.values(), default=0.0) > most:
+            return self._verdict("unknown", f"{told}, too uncertain to be told (at most {most:g})", None, numbers)
+        if m.task == "segmentation" and least is not None and sure < least:
+            reason = f"the picture is unclear to {m.name}: certainty {sure:.2f}, {least:.2f} is asked for"
+            return self._verdict("unknown", reason, sure, numbers)
+        return self._verdict("normal", told, None, numbers)
 
     def _one_of(self, numbers: dict[str, float]) -> Verdict:
         """The best of several labels."""
@@ -193,11 +224,14 @@ class Network:
     def _verdict(
         self, label: str, reason: str, score: float | None = None, scores: Mapping[str, float] | None = None
     ) -> Verdict:
-        return Verdict(label=label, score=score, scores=dict(scores or {}), reason=reason, model=self.bundle.digest)
+        told = {key: value for key, value in (scores or {}).items() if not key.endswith(SIGMA)}
+        return Verdict(label=label, score=score, scores=told, reason=reason, model=self.bundle.digest)
 
 
 def _suffixes(m: Manifest) -> tuple[str, ...]:
     """The features of the extractor that are looked at, without its name."""
     if m.task == "anomaly":
         return ("score", "outside")
-    return (*(f"{key}_fraction" if m.task == "segmentation" else key for key in m.keys), "outside")
+    if m.task == "segmentation":
+        return (*(f"{key}_fraction" for key in m.keys), *OPTIONAL)
+    return (*m.keys, "outside")

@@ -3,12 +3,14 @@
 The network (`onnx` with the bundle `xrd_phases`) has seen patterns with texture, strain and noise, and ranks all that
 it knows; the fit (`xrd.phases`) says how much of each is needed, and what nobody explains. What both say counts:
 
-- `unknown`: the fit finds none, or leaves more than `unexplained` of the peaks' area; or the main phase of the fit is
-  one that the network knows and does not see (below `contradicted`), or sees less than one that is no candidate of the
-  fit; or one of the two has no numbers;
-- `review`: the network is sure (`sure`) of a candidate that the fit does not find;
+- `unknown`: the fit finds none, or leaves more than `unexplained` of the peaks' area; or a phase that it finds is one
+  that the network knows and does not see (below `contradicted`, from a share of `SEEN` on), or sees less than one that
+  the fit does not find; or the network's score of the main phase is less than the part that is not explained: both
+  doubt; or one of the two has no numbers;
+- `review`: the network is sure (`sure`) of a candidate that the fit does not find; or a lattice is further off from its
+  file than `lattice`, relative: hot, cold, alloyed, or another substance of the same structure;
 - `anomaly`: with `expected` phases, one is missing, or another has at least `smallest` of the intensity;
-- else `normal`.
+- else `normal`. Traces that the fit alone sees are said to be there "perhaps".
 
 Scores rank the candidates that both know: the mean of the network's score and the fit's, for those that the fit found
 plus 1, so that they come first. Candidates that only the fit knows are confirmed by it alone, and the reason says so.
@@ -24,6 +26,8 @@ TOLD = 10
 NO_LABELS = ("margin", "outside")
 LEAST = 0.1
 """Scores of the network below this are no hint."""
+SEEN = 0.02
+"""Share of the intensity from which on the network is asked to see a phase: it has learnt none with less."""
 
 
 class PhasesAgree:
@@ -45,21 +49,23 @@ class PhasesAgree:
         phases: str = "phase",
         source: str | None = None,
         expected: list[str] | None = None,
-        unexplained: float = 0.2,
+        unexplained: float = 0.15,
         contradicted: float = 0.02,
         sure: float = 0.9,
         smallest: float = 0.005,
+        lattice: float = 0.005,
         name: str = "phases",
         units: Mapping[str, str] | None = None,
     ) -> None:
-        for key, value in (("unexplained", unexplained), ("contradicted", contradicted), ("sure", sure)):
+        parts = {"unexplained": unexplained, "contradicted": contradicted, "sure": sure, "lattice": lattice}
+        for key, value in parts.items():
             if not 0.0 < value <= 1.0:
                 raise ConfigError(f"{key} = {value:g} is no part", where=key, expected="0 to 1")
         if not 0.0 <= smallest < 1.0:
             raise ConfigError(f"smallest = {smallest:g} is no part", where="smallest", expected="0 to 1")
         self.network, self.prefix, self.source, self.name = f"{network}_", f"{phases}_", source, name
         self.expected, self.unexplained, self.smallest = tuple(expected or ()), unexplained, smallest
-        self.contradicted, self.sure = contradicted, sure
+        self.contradicted, self.sure, self.lattice = contradicted, sure, lattice
         if units is not None:
             self._check(units)
 
@@ -85,39 +91,55 @@ class PhasesAgree:
         }  # what the network knows and the fit could not try
         shares = {name: float(f.value) for name, f in candidates.items() if f.value}
         shares = dict(sorted(shares.items(), key=lambda item: -item[1]))
-        label, reason = self._judged(shares, scores, strange, candidates, float(left.value))
+        doubt = self._doubt(shares, scores, strange, candidates, float(left.value), found.get(f"{self.prefix}strain"))
+        label, reason = doubt or self._as_expected(shares, scores, float(left.value))
         ranked = self._ranked(found, shares, scores)
         return Verdict(label=label, score=float(left.value), scores=ranked, reason=reason)
 
-    def _judged(
+    def _doubt(
         self,
-        shares: dict[str, float],
-        scores: dict[str, float],
-        strange: dict[str, float],
+        shares: Mapping[str, float],
+        scores: Mapping[str, float],
+        strange: Mapping[str, float],
         candidates: Mapping[str, Feature],
         left: float,
-    ) -> tuple[str, str]:
-        """Label and reason."""
+        strain: Feature | None,
+    ) -> tuple[str, str] | None:
+        """Label and reason where the two do not agree, or both doubt; None where they agree."""
         rest = f"{100.0 * left:.0f} % of the peaks is not explained"
         best = max(scores, key=lambda name: scores[name], default="")
         likely = f"; the network's likeliest is {best} ({scores[best]:.2f})" if best else ""
         if not shares:
             return "unknown", f"the fit finds none of the candidates{likely}"
-        said = ", ".join(self._told(name, share, scores, len(shares)) for name, share in shares.items())
-        main = next(iter(shares))
+        said, main = self._said(shares, scores), next(iter(shares))
         if left > self.unexplained:
             return "unknown", f"{rest}: beside {said} there is something that is no candidate"
-        if scores.get(main, 1.0) < self.contradicted:
-            return "unknown", f"the fit finds {said}, but the network sees no {main}{likely}"
-        other = max(strange, key=lambda name: strange[name], default="")
-        if other and main in scores and strange[other] > max(scores[main], LEAST):
-            return "unknown", (
-                f"the fit finds {said}, but the network rather sees {other} ({strange[other]:.2f}), no candidate"
-            )
+        blind = [n for n, s in shares.items() if (n == main or s >= SEEN) and scores.get(n, 1.0) < self.contradicted]
+        if blind:
+            return "unknown", f"the fit finds {said}, but the network sees no {' and no '.join(blind)}{likely}"
         missed = [n for n, p in scores.items() if p >= self.sure and candidates[n].value == 0.0]
         if missed:
             sure = ", ".join(f"{n} ({scores[n]:.2f})" for n in missed)
             return "review", f"the network is sure of {sure}, which the fit does not find (found: {said})"
+        asked = {n: scores[n] for n, s in shares.items() if n in scores and (n == main or s >= SEEN)}
+        others = {**strange, **{n: p for n, p in scores.items() if n not in shares}}
+        other = max(others, key=lambda name: others[name], default="")
+        if other and asked and others[other] > max(min(asked.values()), LEAST):
+            told = ", no candidate" if other in strange else f": {why}" if (why := candidates[other].why) else ""
+            return "unknown", f"the fit finds {said}, but the network rather sees {other} ({others[other]:.2f}){told}"
+        if scores.get(main, 1.0) < left:
+            return "unknown", f"{rest}, and the network is not sure either: {said}"
+        if strain is not None and strain.value is not None and abs(strain.value) > self.lattice:
+            way = "larger" if strain.value > 0.0 else "smaller"
+            return "review", (
+                f"{said}, but a lattice is {100.0 * abs(strain.value):.2g} % {way} than in its file: hot, cold, "
+                "alloyed, or another substance of the same structure"
+            )
+        return None
+
+    def _as_expected(self, shares: Mapping[str, float], scores: Mapping[str, float], left: float) -> tuple[str, str]:
+        """Label and reason where the two agree."""
+        said = self._said(shares, scores)
         if self.expected:
             gone = [n for n in self.expected if n not in shares]
             more = [n for n, s in shares.items() if n not in self.expected and s >= self.smallest]
@@ -125,13 +147,22 @@ class PhasesAgree:
                 parts = [f"{' and '.join(gone)} not found"] if gone else []
                 parts += [f"{' and '.join(more)} not expected"] if more else []
                 return "anomaly", f"{'; '.join(parts)} (found: {said})"
-        return "normal", f"{said}; {rest}"
+        return "normal", f"{said}; {100.0 * left:.0f} % of the peaks is not explained"
 
-    @staticmethod
-    def _told(name: str, share: float, scores: Mapping[str, float], count: int) -> str:
-        """A phase found, its share where there are several, and what the network says of it."""
-        part = f"{100.0 * share:.2g} % of the intensity, " if count > 1 else ""
-        return f"{name} ({part}network {scores[name]:.2f})" if name in scores else f"{name} ({part}by the fit alone)"
+    def _said(self, shares: Mapping[str, float], scores: Mapping[str, float]) -> str:
+        """The phases found, their shares where there are several, and what the network says of them."""
+        told = []
+        for name, share in shares.items():
+            part = f"{100.0 * share:.2g} % of the intensity, " if len(shares) > 1 else ""
+            seen = f"network {scores[name]:.2f}" if name in scores else "by the fit alone"
+            trace = self._trace(name, share, scores)
+            told.append(f"perhaps {name} ({part}by the fit alone)" if trace else f"{name} ({part}{seen})")
+        return ", ".join(told)
+
+    def _trace(self, name: str, share: float, scores: Mapping[str, float]) -> bool:
+        """Whether a phase is too little for the network, which does not see it: profiles that are not quite those of
+        the fit leave as much."""
+        return share < SEEN and scores.get(name, 1.0) < self.contradicted
 
     def _ranked(
         self, found: Mapping[str, object], shares: Mapping[str, float], scores: Mapping[str, float]
@@ -141,7 +172,8 @@ class PhasesAgree:
         for name in {*shares, *scores}:
             fit = found.get(f"{self.prefix}{name}_score")
             value = float(fit.value) if isinstance(fit, Feature) and fit.value is not None else 0.0
-            both[name] = 0.5 * (value + scores.get(name, value)) + (1.0 if name in shares else 0.0)
+            there = name in shares and not self._trace(name, shares[name], scores)
+            both[name] = 0.5 * (value + scores.get(name, value)) + (1.0 if there else 0.0)
         return dict(sorted(both.items(), key=lambda item: (-item[1], item[0]))[:TOLD])
 
     def _check(self, units: Mapping[str, str]) -> None:

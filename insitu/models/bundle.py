@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from insitu.errors import InsituError, ModelError
-from insitu.models import graph, mlbom, signing
+from insitu.models import coherence, graph, mlbom, signing
 from insitu.models.arrays import read_arrays, write_arrays
 from insitu.models.folder import read_folder, write_folder
 from insitu.models.manifest import NAME, Manifest
@@ -77,7 +77,8 @@ def read_bundle(
         trusted = signing.trusted(keys) if signing.NAME in files else {}
         return _verified(files, trusted, allow_unsigned, least_serial, today or datetime.now(UTC).date())
     except InsituError as e:
-        e.where = e.where if str(folder) in e.where else f"{folder}/{e.where}" if e.where else str(folder)
+        if not e.where.startswith((str(folder), "/")):  # else it names a whole path: of the bundle, or of a key
+            e.where = f"{folder}/{e.where}" if e.where else str(folder)
         raise
 
 
@@ -93,11 +94,12 @@ def _verified(
     else:
         raise ModelError(
             "not signed", expected=f"a {signing.NAME} made with a trusted key",
-            remedy="Sign it, or accept it as it is with allow_unsigned (which is recorded)",
+            remedy="Sign it, or take it as it is: --allow-unsigned, in a recipe allow_unsigned = true (it is recorded)",
         )  # fmt: skip
     found = Manifest.from_json(files[NAME])
     _check_files(found, files)
     _check_age(found, least_serial, today)
+    coherence.check(found)
     golden = _golden(files, found)
     graph.check(files["model.onnx"], found, len(golden["input"]))
     session = open_session(files["model.onnx"])
@@ -199,16 +201,22 @@ def _reproduce(made: "InferenceSession", found: Manifest, golden: Mapping[str, n
     outputs = call(made, golden["input"], found)
     for name, output in zip(_outputs(found), outputs, strict=True):
         expected = golden[name]
+        if not np.isfinite(expected).all():
+            raise ModelError(
+                f"the golden {name} holds numbers that are not finite", where="golden.npz", expected="finite numbers",
+                remedy="Write the bundle with inputs for which the network gives numbers",
+            )  # fmt: skip
         with np.errstate(invalid="ignore", over="ignore"):
             error = np.abs(output.astype(np.float64) - expected) if output.shape == expected.shape else np.array(np.inf)
             most = tolerance.absolute + tolerance.relative * np.abs(expected.astype(np.float64))
-            wrong = int(np.count_nonzero(~((error <= most) & np.isfinite(expected))))
+            wrong = int(np.count_nonzero(~(error <= most)))
         if wrong:
             raise ModelError(
                 f"the golden {name} does not come out: {wrong:,} of {expected.size:,} numbers differ, "
                 f"by up to {np.nanmax(error, initial=0.0):.3g}", where="golden.npz",
                 expected=f"within {tolerance.absolute:g} + {tolerance.relative:g} of the value",
-                remedy="The network works differently on this machine: do not use it; write the bundle again here",
+                remedy="The network works differently on this machine (or for a batch than one by one): do not use it; "
+                "write the bundle again here",
             )  # fmt: skip
 
 

@@ -61,12 +61,14 @@ def _names(at: int, folder: Path) -> list[str]:
                 shown = entry.name if entry.name.isprintable() else ascii(entry.name)
                 raise ModelError(
                     "this does not belong to a bundle", where=str(folder / shown), expected=", ".join(FILES),
-                    remedy=_REMEDY,
+                    remedy="Take it out of the folder, or get the bundle again from where it comes from",
                 )  # fmt: skip
             names.append(entry.name)
     missing = [name for name in FILES if name not in names and name not in OPTIONAL]
     if missing:
-        raise ModelError(f"{', '.join(missing)} missing", where=str(folder), expected="a whole bundle", remedy=_REMEDY)
+        raise ModelError(
+            f"{', '.join(missing)} missing", where=str(folder), expected="a whole bundle", remedy="Get it again"
+        )
     return sorted(names)
 
 

@@ -5,7 +5,7 @@ Everything is decided from the bytes of `model.onnx`, before onnxruntime sees th
 """
 
 from insitu.errors import ModelError
-from insitu.models import wire
+from insitu.models import coherence, wire
 from insitu.models.manifest import Manifest, Tensor
 from insitu.models.protobuf import WHERE
 from insitu.models.shape_rules import RULES
@@ -42,6 +42,7 @@ def check(model: bytes, manifest: Manifest, batch: int = 1) -> Sizes:
         )  # fmt: skip
     _declared(graph.inputs, (manifest.inputs,), "input")
     _declared(graph.outputs, manifest.outputs, "output")
+    coherence.check_logits(manifest, graph)
     return follow(graph, manifest.inputs.of(batch), tuple(t.of(batch) for t in manifest.outputs))
 
 
@@ -62,7 +63,8 @@ def _declared(found: tuple[wire.Value, ...], told: tuple[Tensor, ...], what: str
         raise ModelError(
             f"the network has the {what}s {names}", where=WHERE,
             expected=f"{[t.name for t in told]}, as the manifest says",
-            remedy="Initializers may not be inputs as well" if what == "input" else "",
+            remedy="Give it one input, and keep weights out of the inputs (keep_initializers_as_inputs=False)"
+            if what == "input" else "Name every output in the manifest, in the network's order",
         )  # fmt: skip
     for value, tensor in zip(found, told, strict=True):
         dtype = wire.dtype(value.item)

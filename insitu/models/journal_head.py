@@ -37,7 +37,7 @@ def read_head(log: Path) -> Head | None:
     except FileNotFoundError:
         return None
     except OSError as e:
-        raise storage_error(e, path, "read how long the registry's log was") from e
+        raise storage_error(e, path, "read how long the registry's log was", option="--registry") from e
     except ValueError as e:
         raise StorageError(
             "this does not say how long the registry's log was", where=str(path), expected="a number and a hash",
@@ -84,7 +84,7 @@ def check_objects(log: Path, entries: Sequence[Entry]) -> None:
     try:
         found = 0 if entries or not objects.is_dir() else len(list(objects.iterdir()))
     except OSError as e:
-        raise storage_error(e, objects, "list the bundles of the registry") from e
+        raise storage_error(e, objects, "list the bundles of the registry", option="--registry") from e
     if found:
         lie = f"{found} bundle{'s lie' if found > 1 else ' lies'} in {objects}"
         raise StorageError(

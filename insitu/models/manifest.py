@@ -130,7 +130,9 @@ class Ranges:
 class Judgement:
     """How scores become a verdict: logits are divided by `temperature`; a highest score below `abstain_below` is
     `unknown`; above `threshold` (one, or one for each label) it is named, or for an anomaly score an anomaly; so set
-    that clean frames give `false_alarms` of them (a share). `unobservable`: why the data tell nothing of this at all,
+    that clean frames give `false_alarms` of them (a share). Of a segmentation `abstain_below` is compared with the mean
+    over pixels of their highest score; of a regression `threshold` is the largest standard uncertainty with which a
+    value is told. `unobservable`: why the data tell nothing of this at all,
     found when it was trained; every verdict is `unknown` then."""
 
     temperature: float = 1.0

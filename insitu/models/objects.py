@@ -30,7 +30,7 @@ def copy_in(bundle: Bundle, root: Path) -> None:
         with _alone(root / "incoming.lock"):
             _copied(bundle, target, incoming, root)
     except OSError as e:
-        raise storage_error(e, target, "copy the bundle") from e
+        raise storage_error(e, target, "copy the bundle", option="--registry") from e
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from insitu.units import did_you_mean
 
 DEEPEST = 8
 """Nesting of free values (parameters of a preparation, rows of a table)."""
+_AGAIN = "Get the bundle again from where it comes from, byte for byte"
 
 
 def loads(data: bytes, where: str, *, largest: int) -> Any:
@@ -28,9 +29,9 @@ def loads(data: bytes, where: str, *, largest: int) -> Any:
         found = orjson.loads(data)  # refuses invalid UTF-8, NaN, and nesting beyond 1,024
         json.loads(data, object_pairs_hook=_once)
     except RecursionError:
-        raise ModelError("nested too deeply", where=where) from None
+        raise ModelError("nested too deeply", where=where, remedy=_AGAIN) from None
     except ValueError as e:
-        raise ModelError(f"this is not JSON: {e}", where=where) from e
+        raise ModelError(f"this is not JSON: {e}", where=where, expected="UTF-8 without BOM", remedy=_AGAIN) from e
     return found
 
 
@@ -40,9 +41,13 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError("a key is there twice")
 
 
+_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+"""With numbers of numpy, which a training script has."""
+
+
 def dumps(value: Any) -> bytes:
     """Canonical and readable: sorted keys, two spaces, UTF-8, one line break at the end."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(value, option=_CANONICAL)
 
 
 def build(cls: type, body: Any, where: str) -> Any:

@@ -165,6 +165,14 @@ class _Over(NamedTuple):
     covered: np.ndarray
 
 
+def places(frame: Frame, grid: str, wavelength: float | None = None) -> np.ndarray:
+    """Where the usable points of a pattern are on a grid of Q, d or 2 theta; ValueError with a sentence where that is
+    not known."""
+    x, seen, (axis, wave) = _places(frame, grid, wavelength)
+    at = x[seen] if axis == grid else _converted(x[seen & (x > 0.0)], axis, grid, wave)
+    return at[np.isfinite(at)]
+
+
 def _places(frame: Frame, grid: str, wavelength: float | None) -> tuple[np.ndarray, np.ndarray, tuple[str, float]]:
     """The axis, which points of it can be used, and its name with the wavelength where that matters; ValueError with a
     sentence where there are none."""

@@ -13,6 +13,7 @@ Where nobody has labelled the inputs, what the network in full precision says is
 
 import numpy as np
 
+from insitu.errors import UsageError
 from insitu.models.manifest import Manifest
 
 
@@ -36,6 +37,30 @@ def decisions(manifest: Manifest, raw: np.ndarray, inputs: np.ndarray) -> np.nda
     )
     limit = np.median(scores) if level is None else (level[0] if isinstance(level, tuple) else level)
     return scores > limit
+
+
+def check_right(manifest: Manifest, inputs: np.ndarray, right: np.ndarray, where: str) -> None:
+    """What people said of prepared inputs `(k, ...)` has the form that `decisions` gives. Raises `UsageError`."""
+    wanted = manifest.inputs.of(1)[1:]
+    if not len(inputs) or inputs.shape[1:] != wanted or inputs.dtype != np.float32 or not np.isfinite(inputs).all():
+        raise UsageError(
+            f"`input` is {inputs.dtype} of {list(inputs.shape)}", where=where,
+            expected=f"finite float32 of {['k', *wanted]}, as the preparation gives it",
+        )  # fmt: skip
+    task, labels = manifest.task, len(manifest.labels)
+    each = {"multilabel": (labels,), "regression": (labels,), "segmentation": manifest.inputs.shape[2:]}.get(task, ())
+    most = {"classification": labels - 1, "segmentation": max(1, labels - 1)}.get(task, 1)
+    fits = right.shape == (len(inputs), *each)
+    if (
+        not fits
+        or (task != "regression" and not np.isin(right, np.arange(most + 1)).all())
+        or not np.isfinite(right).all()
+    ):
+        told = "values in the manifest's unit" if task == "regression" else f"numbers from 0 to {most}"
+        raise UsageError(
+            f"`right` is {right.dtype} of {list(right.shape)}", where=where,
+            expected=f"{told} of {[len(inputs), *each]}", remedy="Give each label by its place in the manifest's list",
+        )  # fmt: skip
 
 
 def _logit(p: float | tuple[float, ...]) -> np.ndarray:

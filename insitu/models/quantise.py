@@ -142,9 +142,9 @@ def _loaded(forms: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, str]]
 
 def _why(gain: float, loss: float, most_loss: float, least_gain: float) -> str:
     """Why a candidate is not taken; "" where it may be."""
-    if gain < least_gain:
+    if not gain >= least_gain:
         return f"{gain:.2f} times as fast, less than {least_gain:g}"
-    if loss > most_loss:
+    if not loss <= most_loss:  # nor one that is no number
         return f"{loss:.2f} points lost, more than {most_loss:g}"
     return ""
 

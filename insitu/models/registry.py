@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from insitu.errors import ModelError, NotFoundError, StorageError
 from insitu.models.bundle import Bundle, read_bundle
+from insitu.models.choice import Choice
 from insitu.models.journal import Journal, Make
 from insitu.models.objects import copy_in, place
 from insitu.models.standing import Entry, Standing, not_older
@@ -31,18 +32,6 @@ def default_root() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "insitu" / "models"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What one run uses of a name: the bundle that acts, as what (`current` or `canary`), and the twin that sees the
-    same frames and never acts. `told`: what a person has to know about it."""
-
-    name: str
-    acting: Bundle
-    role: str
-    twin: Bundle | None = None
-    told: tuple[str, ...] = ()
 
 
 class Registry:

@@ -5,7 +5,6 @@ A file of a kilobyte can ask for any amount of memory (`Expand`, `Tile`, `Resize
 must be known without running the network, and what lives at one time must stay inside `MOST_LIVE`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -16,7 +15,8 @@ from insitu.errors import ModelError
 from insitu.models.protobuf import WHERE
 from insitu.models.shape_rules import RULES
 from insitu.models.shape_step import Shape
-from insitu.models.wire import Graph, Node, Stored
+from insitu.models.shape_values import computed, constant
+from insitu.models.wire import Graph, Node
 
 MOST_ELEMENTS = 2**26
 """Numbers in one tensor."""
@@ -26,19 +26,6 @@ MOST_WORK = 10**12
 """Multiplications of one call: some minutes of one core."""
 _KNOWN = 256
 """Tensors of so many numbers at most are followed by value: shapes, axes, scales."""
-
-_FOLDED: dict[str, Callable[..., Any]] = {
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
-    "Min": np.minimum,
-    "Max": np.maximum,
-    "Equal": np.equal,
-    "Where": np.where,
-    "Identity": lambda x: x,
-    "Floor": np.floor,
-    "Ceil": np.ceil,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +84,7 @@ class _Walk:
             found = _constant(node) if node.op == "Constant" else RULES[node.op](step)
         except ModelError:
             raise
-        except (ValueError, IndexError, TypeError, OverflowError, KeyError) as e:  # of a rule: inputs that do not fit
+        except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as e:  # of a rule: nothing fits
             raise ModelError(f"{what}: {e}", where=WHERE, remedy="Export the network again") from e
         if len(found) < len(node.outputs):
             raise ModelError(f"{what} has {len(node.outputs)} outputs", where=WHERE, expected=f"{len(found)}")
@@ -124,16 +111,16 @@ class _Walk:
         """The values of what sizes are made of."""
         if not node.outputs or prod(found[0]) > _KNOWN:
             return
-        inputs = [self.known.get(name) for name in node.inputs if name]
+        inputs = [self.known.get(name) for name in node.inputs]
         if node.op == "Constant":
-            value = _value(node)
+            value = constant(node)
         elif node.op == "Shape":
             rank = self.shapes[node.inputs[0]]
             value = np.array(rank[node.attributes.get("start", 0) : node.attributes.get("end", len(rank))], np.int64)
         elif any(x is None for x in inputs):
             return
         else:
-            value = _computed(node, inputs, found[0])
+            value = computed(node, [x for x in inputs if x is not None], found[0])
         if value is not None and value.shape == found[0]:
             self.known[node.outputs[0]] = value
 
@@ -174,41 +161,7 @@ class _Step:
 
 
 def _constant(node: Node) -> list[Shape]:
-    value = _value(node)
-    return [tuple(value.shape)]
-
-
-def _value(node: Node) -> np.ndarray:
-    """The value of a Constant."""
-    ((name, value),) = node.attributes.items()
-    if isinstance(value, Stored) and name == "value":
-        return value.array()
-    kinds = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
-    return np.asarray(value, kinds[name])
-
-
-def _computed(node: Node, inputs: list[Any], shape: Shape) -> np.ndarray | None:
-    """What a node gives for known inputs, where it can be part of a size."""
-    op, attributes = node.op, node.attributes
-    if op in _FOLDED:
-        return np.asarray(_FOLDED[op](*inputs))
-    if op == "Div" and inputs[0].dtype.kind == "i" and np.all(inputs[1] != 0):
-        return np.trunc(inputs[0] / inputs[1]).astype(inputs[0].dtype)
-    if op == "Gather" and np.all(np.abs(inputs[1]) <= inputs[0].shape[attributes.get("axis", 0)] - 1):
-        return np.take(inputs[0], inputs[1], axis=attributes.get("axis", 0))
-    if op == "Concat":
-        return np.concatenate(inputs, axis=attributes.get("axis", 0))
-    if op in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
-        return inputs[0].reshape(shape)
-    if op == "Slice" and inputs[0].ndim == 1:
-        start, end, step = int(inputs[1][0]), int(inputs[2][0]), int(inputs[4][0]) if len(inputs) > 4 else 1
-        return inputs[0][start:end:step]
-    if op == "Cast":
-        return inputs[0].astype({1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_}[attributes["to"]])
-    if op == "ConstantOfShape":
-        fill = attributes.get("value")
-        return np.full(shape, fill.array().ravel()[0] if fill is not None else np.float32(0))
-    return None
+    return [tuple(constant(node).shape)]
 
 
 def _large(what: str) -> ModelError:

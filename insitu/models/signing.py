@@ -163,21 +163,17 @@ def sign(folder: Path, key: Path) -> None:
         raise MissingExtraError("model_signing", "models", purpose="signing a bundle") from e
     if not key.is_file():
         raise ModelError("no private key is here", where=str(key), remedy="`insitu model key FOLDER` makes a pair")
+    public_of(key)
     by_file = hashing.Config().use_file_serialization(hashing_algorithm="sha256")
     by_file.set_ignored_paths(paths=[NAME], ignore_git_paths=False)
-    try:
-        signer = signing.Config().use_elliptic_key_signer(private_key=key)
-    except (ValueError, TypeError) as e:
-        raise ModelError(
-            f"this is no private key for signing: {e}", where=str(key),
-            expected="an EC key (P-256, P-384 or P-521) as PEM without a password",
-            remedy="`insitu model key FOLDER` makes a pair",
-        ) from e  # fmt: skip
+    signer = signing.Config().use_elliptic_key_signer(private_key=key)
     signer.set_hashing_config(by_file).sign(folder, folder / NAME)
 
 
 def make_keys(folder: Path, name: str = "models") -> tuple[Path, Path]:
     """A new P-256 pair: `NAME.key` (mode 0600) and `NAME.pub`. Existing files are never overwritten."""
+    if not re.fullmatch(r"\w[\w.-]{0,60}", name):
+        raise UsageError(f"{name!r} is no name of a file", where="--name", expected="letters, digits, . _ and -")
     ec, serialization = _cryptography("making a key")
     key = ec.generate_private_key(ec.SECP256R1())
     private = key.private_bytes(
@@ -202,11 +198,18 @@ def make_keys(folder: Path, name: str = "models") -> tuple[Path, Path]:
 
 def public_of(key: Path) -> Key:
     """The public half of the private key in a file."""
-    _, serialization = _cryptography("reading a key")
+    ec, serialization = _cryptography("reading a key")
     try:
-        return Key(serialization.load_pem_private_key(key.read_bytes(), None).public_key(), key)
+        public = serialization.load_pem_private_key(key.read_bytes(), None).public_key()
+        if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name not in _CURVES:
+            raise ValueError("it is of another kind")
     except (OSError, ValueError, TypeError) as e:
-        raise ModelError(f"no private key can be read here: {e}", where=str(key)) from e
+        raise ModelError(
+            f"this is no private key for signing: {e}", where=str(key),
+            expected="an EC key (P-256, P-384 or P-521) as PEM without a password",
+            remedy="`insitu model key FOLDER` makes a pair",
+        ) from e  # fmt: skip
+    return Key(public, key)
 
 
 def _files(places: Iterable[Path]) -> Iterable[Path]:

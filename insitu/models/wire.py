@@ -97,7 +97,8 @@ class _Reader(Reader):
             found = self.message(entry, "an operator set", one={1: 2, 2: 0})
             domain = text(found.one.get(1, b""), "the domain of an operator set")
             if domain not in ("", "ai.onnx"):
-                raise bad(f"operators of {domain!r}", expected="standard operators only", remedy=PLAIN)
+                remedy = f"{PLAIN}; an import that no node uses can be taken out of the file"
+                raise bad(f"operators of {domain!r}", expected="standard operators only", remedy=remedy)
             versions.append(found.one.get(2, 0))
         if len(versions) != 1:
             raise bad(f"{len(versions)} versions of the standard operators", expected="one")

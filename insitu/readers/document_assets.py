@@ -1,19 +1,15 @@
-"""Frames that documents only point at: arrays in HDF5, Zarr and .npy beside the instrument; `document_files` has files
-with a frame each.
+"""Frames that documents only point at, as one array: HDF5, Zarr or .npy beside the instrument.
 
-`open_asset` takes a `stream_resource` or a `resource`; the asset gives the frames of an index. A file that is still
-being written may not have them yet: `NotYetError`, and the caller tries again.
+An asset gives the frames of an index. A file that is still being written may not have them yet: `NotYetError`, and the
+caller tries again. `document_files` has files with a frame each, `document_opening` finds the asset of a document.
 """
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlparse
 
 import numpy as np
 
@@ -21,10 +17,6 @@ from insitu.errors import FormatError, MissingExtraError
 from insitu.readers.document_layout import Part, is_colour
 
 NEXUS = "/entry/data/data"
-KINDS = (
-    "application/x-hdf5, application/x-zarr, a sequence of image/tiff, image/jpeg or application/x-npy, AD_HDF5,"
-    " AD_HDF5_SINGLE, AD_TIFF or NPY_SEQ"
-)
 
 
 class NotYetError(Exception):
@@ -37,51 +29,6 @@ class Asset(Protocol):
     def frames(self, index: int, part: Part) -> np.ndarray: ...
 
     def close(self) -> None: ...
-
-
-def open_asset(resource: Mapping[str, Any]) -> Asset:
-    """What a `stream_resource` (mimetype, uri, parameters) or an older `resource` (spec, path, kwargs) points at.
-    `FormatError` for a kind that is not known here or a place that is not on this machine."""
-    from insitu.readers.document_files import READ, Files
-
-    parameters = dict(resource.get("parameters") or resource.get("resource_kwargs") or {})
-    kind = str(resource.get("mimetype") or resource.get("spec") or "").lower()
-    path = _path(resource)
-    if kind.startswith("ad_hdf5_single"):
-        return Files(path, parameters, "hdf5")
-    if "hdf5" in kind:
-        return _Hdf5(path, str(parameters.get("dataset") or parameters.get("path") or NEXUS))
-    if "zarr" in kind:
-        return _Zarr(path, str(parameters.get("dataset") or ""))
-    if "npy" in kind and path.suffix == ".npy":
-        return _Npy(path)
-    for name in READ:
-        if name in kind:
-            return Files(path, parameters, name)
-    raise FormatError(f"frames of the kind {kind!r} cannot be read", where=str(path), expected=KINDS)
-
-
-def _path(resource: Mapping[str, Any]) -> Path:
-    uri = resource.get("uri")
-    if uri is None:
-        path = Path(str(resource.get("root", ""))) / str(resource.get("resource_path", "")).lstrip("/")
-        told = str(path)
-    else:
-        parsed = urlparse(str(uri))
-        here = parsed.netloc.lower() in ("", "localhost", "127.0.0.1", os.uname().nodename.lower())
-        if parsed.scheme not in ("file", "") or not here:
-            raise FormatError(
-                "the frames are not on this machine",
-                where=str(uri),
-                expected="file://localhost/...",
-                remedy="Let the writer name the place where this machine sees the file",
-            )
-        path, told = Path(unquote(parsed.path)), str(uri)
-    if not path.is_absolute():
-        raise FormatError(
-            "nobody knows in which folder the frames are", where=told, expected="a whole path: file://localhost/..."
-        )
-    return path
 
 
 class Rows(ABC):
@@ -151,7 +98,9 @@ def fitting(found: np.ndarray, part: Part, path: Path) -> np.ndarray:
     return found
 
 
-class _Hdf5(Rows):
+class Hdf5(Rows):
+    """A dataset of an HDF5 file that may still be written."""
+
     def __init__(self, path: Path, dataset: str) -> None:
         super().__init__(path)
         self.dataset = dataset
@@ -171,7 +120,9 @@ class _Hdf5(Rows):
                 file.close()
 
 
-class _Zarr(Rows):
+class Zarr(Rows):
+    """A Zarr array, or one in a group."""
+
     def __init__(self, path: Path, dataset: str) -> None:
         super().__init__(path / dataset.strip("/") if dataset else path)
 
@@ -181,7 +132,9 @@ class _Zarr(Rows):
         return zarr.open_array(self.path, mode="r")
 
 
-class _Npy(Rows):
+class Npy(Rows):
+    """One `.npy` file."""
+
     def array(self) -> Any:
         return np.load(self.path, mmap_mode="r", allow_pickle=False)
 

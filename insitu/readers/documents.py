@@ -18,9 +18,10 @@ import orjson
 from insitu import units
 from insitu.errors import ConfigError, FormatError, SourceError, UnitError
 from insitu.readers.assemble import layout_of
-from insitu.readers.document_assets import Asset, NotYetError, open_asset
+from insitu.readers.document_assets import Asset, NotYetError
 from insitu.readers.document_feed import FRAME, LOOK_S, Feed
 from insitu.readers.document_frames import Document, External, Frames, Item
+from insitu.readers.document_opening import open_asset
 from insitu.readers.static_axes import StaticAxes
 from insitu.types import Arrival, Detector, Feature, Invalid
 

@@ -55,6 +55,34 @@ def check_labels(given: Mapping[str, Given], manifest: Manifest) -> None:
             ) from e  # fmt: skip
 
 
+def of_network(given: Mapping[str, Given], manifest: Manifest, data_root: Path) -> tuple[dict[str, Given], list[str]]:
+    """Of the labels kept beside the runs, which may be for several networks, those for this one, and a sentence about
+    the others: left out is a label that it does not know, of a run that only other networks have judged."""
+    found, left_out = dict(given), 0
+    judged: dict[str, set[str]] = {}
+    for address, one in given.items():
+        try:
+            check_labels({address: one}, manifest)
+        except UsageError:
+            uid = parts_of(address)[0]
+            if uid not in judged:
+                judged[uid] = _judged(uid, data_root)
+            if judged[uid] and manifest.name not in judged[uid]:
+                del found[address]
+                left_out += 1
+    told = f"{left_out} kept labels are left out: {manifest.name} does not know them, and others judged those runs"
+    return found, [told] if left_out else []
+
+
+def _judged(uid: str, data_root: Path) -> set[str]:
+    """The names of the networks of a run."""
+    try:
+        with StoredRun(find_run(uid, data_root)) as run:
+            return {bundle["name"] for bundle in run.open_body().get("bundles", {}).values()}
+    except NotFoundError:
+        return set()  # told by `check_frames`
+
+
 def check_enough(given: Mapping[str, Given], usable: int, told: Iterable[str], fewest: int) -> None:
     """Enough labelled frames can be used; where too many cannot, the first of them says why. Raises `UsageError`."""
     left_out = list(told)

@@ -15,7 +15,8 @@ class Criteria:
 
     `frames`: judged by both, at least. `agreement`: least share of them with the same label from both. `errors`:
     largest share for which it gave no verdict where one was due. `unknown`: largest share of frames by which it says
-    `unknown` or `review` more often than the current one. `labelled`: how much worse its share of right answers on
+    `unknown` or `review` more often than the current one, and of frames for which it has no numbers where the current
+    one has some. `labelled`: how much worse its share of right answers on
     labelled frames may be (where there are labels, agreement is not asked for: a better model disagrees). The decisions
     of its runs have to be within the recipe's latency budget for 99 of 100 frames.
     """
@@ -29,7 +30,7 @@ class Criteria:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             high = None if name == "frames" else 1.0
-            if value < 0 or (high is not None and value > high):
+            if not value >= 0 or (high is not None and not value <= high):  # nor what is no number
                 raise UsageError(f"{name} is {value:g}", where=name, expected="0 or more" if high is None else "0 to 1")
 
     def against(self, seen: Evidence, *, enough: bool = True) -> list[str]:
@@ -50,6 +51,11 @@ class Criteria:
         elif seen.both and seen.agreed < self.agreement * seen.both:
             found.append(
                 f"it agrees on {seen.agreed / seen.both:.1%} of {seen.both:,} frames (at least {self.agreement:.1%})"
+            )
+        if seen.blind > self.unknown * seen.both:
+            found.append(
+                f"it has no numbers for {seen.blind:,} of {seen.both:,} frames for which the current one has some (at "
+                f"most {self.unknown:.1%})"
             )
         if seen.both:
             more = (seen.unsure_candidate - seen.unsure_current) / seen.both

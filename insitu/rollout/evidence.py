@@ -14,16 +14,20 @@ import numpy as np
 
 from insitu.config.bundles import SHADOW
 from insitu.errors import StorageError
+from insitu.models.manifest import slug
 from insitu.store.runs import StoredRun
 
 MODEL = "models."
 UNSURE = frozenset({"unknown", "review"})
+OUTSIDE = "outside"
+"""Among the scores, and none of a class: how much of the input is unlike the training's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Frames counted. `due`: a verdict of the candidate was due; `missing`: there was none; `both`: both judged;
-    `agreed`: with the same label; `unsure_...`: labels `unknown` or `review`; `labelled`: with a label by a person,
+    `agreed`: with the same label; `blind`: the candidate had no numbers where the current one had some (it failed, or
+    cannot see such frames); `unsure_...`: labels `unknown` or `review`; `labelled`: with a label by a person,
     `right_...` of them. `p99_ms`: of the decisions of its runs, the slowest run's; `budget_ms`: the smallest."""
 
     runs: int = 0
@@ -31,6 +35,7 @@ class Evidence:
     missing: int = 0
     both: int = 0
     agreed: int = 0
+    blind: int = 0
     unsure_current: int = 0
     unsure_candidate: int = 0
     labelled: int = 0
@@ -71,7 +76,7 @@ def in_run(
     if not stages:
         return Evidence()
     counts: dict[str, int] = dict.fromkeys(
-        ("due", "missing", "both", "agreed", "unsure_current", "unsure_candidate", "labelled", "right_current",
+        ("due", "missing", "both", "agreed", "blind", "unsure_current", "unsure_candidate", "labelled", "right_current",
          "right_candidate"), 0,
     )  # fmt: skip
     for record in run.records():
@@ -111,18 +116,28 @@ def _count(
     if current is None or candidate is None:
         return
     counts["both"] += 1
-    counts["agreed"] += _says(current) == _says(candidate)
+    blind = bool(current.get("scores")) and not candidate.get("scores")
+    counts["blind"] += blind
+    counts["agreed"] += not blind and _says(current) == _says(candidate)
     counts["unsure_current"] += current["label"] in UNSURE
     counts["unsure_candidate"] += candidate["label"] in UNSURE
     if label is not None:
         counts["labelled"] += 1
-        counts["right_current"] += label in (current["label"], _says(current))
-        counts["right_candidate"] += label in (candidate["label"], _says(candidate))
+        counts["right_current"] += _right(current, label)
+        counts["right_candidate"] += _right(candidate, label)
+
+
+def _right(verdict: Mapping[str, Any], label: str) -> bool:
+    """Whether a verdict is what a person has said: its label, its best class (as `insitu model show` writes it, or as
+    features do), one of several with + between them, or `none` of those that the network knows."""
+    if label == verdict["label"] or (label == "none" and verdict["label"] == "unknown"):
+        return True
+    return _says(verdict) in {slug(part) for part in label.split("+")}
 
 
 def _says(verdict: Mapping[str, Any]) -> str:
     """The best class where there is one and the verdict is sure, else the label."""
-    scores = verdict.get("scores")
+    scores = {key: score for key, score in (verdict.get("scores") or {}).items() if key != OUTSIDE}
     return verdict["label"] if verdict["label"] in UNSURE or not scores else max(scores, key=scores.__getitem__)
 
 

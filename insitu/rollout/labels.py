@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,7 @@ def parts_of(address: str, where: str = "") -> tuple[str, str, int]:
     """Run, source and number of a frame's address. Raises `UsageError`."""
     run, _, rest = address.removeprefix("insitu:").partition("/")
     source, _, seq = rest.rpartition("/")
-    if not (address.startswith("insitu:") and run and source and seq.isascii() and seq.isdecimal()):
+    if not (address.startswith("insitu:") and run and source and re.fullmatch("[0-9]{1,18}", seq)):
         raise UsageError(
             f"{address!r} is no address of a frame", where=where, expected="insitu:RUN/SOURCE/NUMBER",
             remedy="Leave the column `frame` as `insitu label choose` wrote it, or take the row out",

@@ -64,10 +64,9 @@ def refit(bundle: Bundle, cases: Sequence[Seen], *, serial: int, loss: float = 0
     `UsageError` (labels that the network does not know, too few) and `ModelError` (a network without a dense last
     layer; one that did not pass, with the figures)."""
     m = bundle.manifest
-    if m.task not in ("classification", "multilabel"):
-        raise ModelError(
-            f"a network for {m.task} is not re-fitted", where=m.name, expected="classification or multilabel"
-        )
+    check_task(m)
+    if not 0.0 <= loss <= 1.0:
+        raise UsageError(f"a loss of {loss:g}", where="loss", expected="0 to 1")
     if len(cases) < FEWEST:
         raise UsageError(f"{len(cases)} labelled frames are too few", expected=f"{FEWEST} or more")
     several = m.task == "multilabel"
@@ -88,6 +87,15 @@ def refit(bundle: Bundle, cases: Sequence[Seen], *, serial: int, loss: float = 0
         head=layer,
         gates=gates,
     )
+
+
+def check_task(m: Manifest) -> None:
+    """Raises `ModelError` where the network's task has no labels to re-fit it with."""
+    if m.task not in ("classification", "multilabel"):
+        raise ModelError(
+            f"a network for {m.task} is not re-fitted", where=m.name, expected="classification or multilabel",
+            remedy="Train it anew with data of yours: `insitu model show` names its script",
+        )  # fmt: skip
 
 
 def _best(m: Manifest, known: Cases, old: Layer, loss: float) -> tuple[Fit, float, tuple[Gate, ...]]:
@@ -225,6 +233,11 @@ def _pass(gates: Sequence[Gate], loss: float, name: str) -> None:
     lost = _losing(gates, loss)
     won, worse = (sum(x) for x in zip(*((g.won, g.lost) for g in gates if g.source != OWN), strict=True))
     luck = binomtest(won, won + worse, alternative="greater").pvalue if won + worse else 1.0
+    if not lost and not won and all(g.before == 1.0 for g in gates if g.source != OWN):
+        raise ModelError(
+            f"{name} has all labelled frames right already", where=name, expected="frames that it has wrong",
+            remedy="There is nothing to re-fit; label frames of the state in which it is wrong",
+        )  # fmt: skip
     if lost or luck > LUCK:
         raise ModelError(
             f"the re-fitted {name} is not accepted: {'; '.join(told)}",

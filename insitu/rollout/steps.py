@@ -57,8 +57,15 @@ def review(
         current=standing.current,
         candidate=standing.candidate,
         evidence=seen,
-        against=tuple(criteria.against(seen)),
+        against=(*_unused(labels, seen), *criteria.against(seen)),
     )
+
+
+def _unused(labels: Mapping[str, str] | None, seen: Evidence) -> list[str]:
+    """Labels are given to decide: where both have judged none of their frames they cannot."""
+    if not labels or seen.labelled:
+        return []
+    return [f"none of the {len(labels):,} labelled frames is of a run in which both looked on"]
 
 
 def promote(registry: Registry, found: Review, criteria: Criteria, *, anyway: str = "") -> None:

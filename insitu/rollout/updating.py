@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ TAKEN = ("manifest.json", "mlbom.json", "signature.json")
 """Files of the new bundle that an update holds as they are."""
 LARGEST = 16 * 1024 * 1024
 FORMAT = 1
+_REMEDY = "Get the update again from where it comes from, or the whole bundle"
 
 
 def is_update(folder: Path) -> bool:
@@ -68,15 +70,20 @@ def with_update(folder: Path, find: Callable[[str], Bundle], use: Callable[[Path
         told = orjson.loads(files[NAME])
         digest, version = str(told["parent"]), told["format"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as e:
-        raise ModelError("this is no update", where=str(folder / NAME), expected="format and parent") from e
+        raise ModelError(
+            "this is no update", where=str(folder / NAME), expected="format and parent", remedy=_REMEDY
+        ) from e
     if version != FORMAT:
         raise ModelError(f"format {version}", where=str(folder / NAME), expected=str(FORMAT))
     parent = find(digest)
-    made = _made(files, parent, folder)
     beside = Path(tempfile.mkdtemp(prefix="insitu-update-"))
+    place = beside / parent.manifest.name
     try:
-        write_folder(beside / parent.manifest.name, made)
-        return use(beside / parent.manifest.name)
+        write_folder(place, _made(files, parent, folder))
+        return use(place)
+    except ModelError as e:  # of the bundle that was made of it, or of a file here
+        e.where = e.where.replace(str(place), str(folder)) if "/" in e.where else f"{folder}/{e.where}"
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -116,9 +123,12 @@ def _read(folder: Path) -> dict[str, bytes]:
         except FileNotFoundError as e:
             if name == "signature.json":
                 continue
-            raise ModelError(f"{name} is missing", where=str(folder), expected="a whole update") from e
+            raise ModelError(f"{name} is missing", where=str(folder), expected="a whole update", remedy=_REMEDY) from e
         except OSError as e:
-            raise ModelError(f"cannot be read: {e.strerror}", where=str(folder / name)) from e
+            raise ModelError(f"cannot be read: {e.strerror}", where=str(folder / name), remedy=_REMEDY) from e
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise ModelError("this is no plain file", where=str(folder / name), remedy=_REMEDY)
         with open(fd, "rb") as file:
             found[name] = file.read(LARGEST + 1)
         if len(found[name]) > LARGEST:

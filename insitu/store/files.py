@@ -58,9 +58,12 @@ _REMEDY = {
 }
 
 
-def storage_error(error: OSError, path: str | Path, doing: str) -> StorageError:
-    """What an error of the operating system means for a run, in words that a person can act on."""
+def storage_error(error: OSError, path: str | Path, doing: str, *, option: str = "--data-root") -> StorageError:
+    """What an error of the operating system means for a run, in words that a person can act on. `option`: of the
+    command line, which chooses another place; where that is no place of runs, there is none to recover."""
     remedy = _REMEDY.get(error.errno or 0, "")
+    if option != "--data-root":
+        remedy = remedy.replace("--data-root", option).replace(", then `insitu recover` the run", "")
     return StorageError(f"cannot {doing}: {error.strerror or error}", where=str(path), remedy=remedy)
 
 

@@ -261,8 +261,8 @@ def raw_entries(
 
 def entries(db: sqlite3.Connection, kinds: Sequence[str] = (), until: int = EVERYTHING) -> Iterator[Entry]:
     """The log in order, bodies decoded."""
-    for e in raw_entries(db, kinds, until=until):
-        yield Entry(e.id, e.kind, e.n, orjson.loads(e.body))
+    for id_, kind, n, body, _ in raw_entries(db, kinds, until=until):
+        yield Entry(id_, kind, n, orjson.loads(body))
 
 
 def first(path: Path, kind: str) -> dict[str, Any] | None:

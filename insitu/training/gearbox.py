@@ -30,8 +30,9 @@ KEYS = [f"c{c}_{key}" for c in range(1, 5) for key in EACH]
 PARAMS = {"keys": KEYS, "log": KEYS}
 STATES = {"h": "healthy", "b": "broken tooth"}
 STRENGTH = 0.1
-SHARE, ROOM = 0.25, 0.25
-"""A window with more than a quarter of its numbers outside of what was learnt from, and a quarter more, is unknown."""
+SHARE, ROOM = 0.15, 0.25
+"""A window with more of its numbers outside of what was learnt from, and a quarter more, is unknown; of loads that are
+left out none is."""
 
 
 class Windows(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from insitu.inference.onnx_scores import softmax
 from insitu.inference.onnx_tiles import whole
 from insitu.models.bundle import Bundle, open_session
 from insitu.models.manifest import Judgement, Ranges, Tolerance
@@ -110,6 +111,8 @@ def left_out(
 
 
 SPLIT = "by picture: each left out once"
+UNCLEAR = 0.05
+"""A picture of which the network is less certain by more than this than of any that was left out is unlike them."""
 SHIFTS = np.arange(0.0, 2.01, 0.25)
 """What is tried to be added to the logits of a class."""
 
@@ -174,6 +177,11 @@ def figures_of(
     ]
 
 
+def certainties(held: Sequence[Held], at: float) -> list[float]:
+    """The mean over the pixels of their highest score, of each picture left out, at a temperature."""
+    return [float(softmax(h.logits, at).max(axis=0).mean()) for h in held]
+
+
 def shipped(
     chosen: Options, of: Micrographs, held: Sequence[Held], model: bytes, *, name: str, script: str,
     labels: Sequence[str], params: Mapping[str, Any], description: str, tile: int,
@@ -188,12 +196,13 @@ def shipped(
         [small.reshape(-1)[::97] for n, small in zip(of.names, of.small, strict=True) if n in {h.name for h in held}]
     )
     low, high = (float(np.percentile(np.concatenate([x.ravel() for x in of.images]), q)) for q in (0.01, 99.99))
+    at = round(temperature(logits, truth), 3)
     return publish(
         chosen, name=name, script=script, task="segmentation", modality="video", description=description, labels=labels,
         model=model, preparation=("image", params), golden=_corner(of.images[0], tile), output_names=("logits",),
         trained_on=[data(f"{script.rsplit('.', 1)[-1]} by experts", of.digest, "real", len(of.names))], split=SPLIT,
         metrics=metrics, ranges=Ranges(low=round(low - 1.0, 3), high=round(high + 1.0, 3), share=0.02),
-        decision=Judgement(temperature=round(temperature(logits, truth), 3)),
+        decision=Judgement(temperature=at, abstain_below=round(min(certainties(held, at)) - UNCLEAR, 2)),
         tolerance=Tolerance(absolute=0.5, relative=0.0),
     )  # fmt: skip
 

@@ -69,6 +69,11 @@ def scale(told: Sequence[Told], rows: Rows) -> float:
     return float(np.sqrt(np.mean([np.mean(((t.said - rows.valence[t.rows]) / t.sigma) ** 2) for t in told])))
 
 
+def most_told(told: Sequence[Told], rows: Rows) -> float:
+    """The largest uncertainty with which a value is told: that of nine in ten compounds left out is less."""
+    return round(scale(told, rows) * float(np.quantile([np.mean(t.sigma) for t in told], 0.9)), 2)
+
+
 def within(told: Sequence[Told], rows: Rows, sigmas: float) -> Figure:
     """Share of compounds whose mean error is below so many uncertainties, scaled by the other compounds."""
     right = 0
@@ -164,7 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=f"by compound: {SPLIT}",
         metrics=metrics,
         ranges=ranges_of(prepared(larger), share=0.02, room=0.15),
-        decision=Judgement(temperature=round(scale(found[PROCESS], rows), 4)),
+        decision=Judgement(
+            temperature=round(scale(found[PROCESS], rows), 4), threshold=most_told(found[PROCESS], rows)
+        ),
         batch_exact=False,
     )
 

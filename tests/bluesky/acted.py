@@ -1,7 +1,6 @@
 """A RunEngine with an actor and its suspender, without a session: for tests of interruptions."""
 
 import threading
-import time
 from typing import Any
 
 from bluesky import RunEngine
@@ -9,8 +8,9 @@ from ophyd import Signal
 
 from insitu.bluesky.suspend import EngineActor, SuspendOnVerdict
 from tests.bluesky.camera import Camera, Heard
+from tests.waiting import until
 
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 class Bench:
@@ -33,13 +33,6 @@ class Bench:
     def suspended(self) -> bool:
         """Whether the plan is suspended by now."""
         return self.engine.state == "running" and not self.engine.rewindable
-
-
-def until(what: Any) -> None:
-    end = time.monotonic() + WAIT_S
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.002)
 
 
 def in_thread(*steps: Any) -> None:

@@ -1,5 +1,7 @@
 """A camera with a beam for the tests of a session, and plans that take its pictures."""
 
+import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,22 @@ def session(engine: RunEngine, root: Path, *rules: dict[str, Any], recipe: Any =
     return Session(engine, found, data_root=root, detectors={"bench": bench}, **{"mode": "act", **more})
 
 
-def pictures(camera: Camera, frames: int, before: Callable[[int], Any] = lambda k: None, pause_s: float = 0.01):
-    """A plan: so many pictures, each from a checkpoint; `before(k)` is called first."""
+def pictures(
+    camera: Camera,
+    frames: int,
+    before: Callable[[int], Any] = lambda k: None,
+    pause_s: float = 0.01,
+    until: Callable[[], Any] = lambda: True,
+):
+    """A plan: so many pictures, each from a checkpoint; `before(k)` is called first. It goes on, for at most a minute
+    and a half, until `until()` is true: a plan that expects an answer ends after it."""
 
     @bpp.run_decorator(md={"plan_name": "pictures"})
     def plan():
-        for k in range(frames):
+        end = time.monotonic() + 90.0
+        for k in itertools.count():
+            if k >= frames and (until() or time.monotonic() > end):
+                return
             yield from bps.checkpoint()
             before(k)
             yield from bps.trigger_and_read([camera, camera.beam])

@@ -1,7 +1,6 @@
 """A furnace with a detector, and a session on it, for the tests of plans."""
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,3 @@ def documents_of(engine: RunEngine, plan: Any) -> tuple[Any, list[tuple[str, Any
     outcome = engine(plan).plan_result
     engine.unsubscribe(token)
     return outcome, found
-
-
-def wait_for(true: Any) -> None:
-    until = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)

@@ -77,7 +77,7 @@ def faulty(kind: str, seed: int, folder: Path) -> dict[str, int]:
         threading.Thread(target=mend, daemon=True).start()
         ended = "success"
         try:
-            engine(pictures(bench, 400 if kind in ("saturation", "lost sample") else at + 60, before, pause_s=0.03))
+            engine(pictures(bench, at + 4, before, pause_s=0.03, until=mended.is_set))
         except RunEngineInterrupted:
             ended = "abort"
         mended.set()
@@ -218,7 +218,7 @@ def random_actions(seed: int, folder: Path, actions: int, *, limit_s: float = 60
                         continue
                     break
             done.set()
-            operator.join(30)
+            operator.join(90)
             assert not operator.is_alive(), "the operator's thread is stuck"
     counts = {"plans": plans, "actions": camera.commands + resumed + len(did)}
     return explained(insitu, heard, counts)

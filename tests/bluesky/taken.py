@@ -1,6 +1,5 @@
 """Frames that a detector of ours takes in tests, and where its plan's documents point."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +55,3 @@ def pointed_at(heard: Heard) -> dict[str, dict[str, np.ndarray]]:
         rows = np.asarray(array[: ends.get(uid, 0) * each.get(uid, 1)])
         found.setdefault(document["run_start"], {})[document["data_key"]] = rows
     return found
-
-
-def until(what, timeout_s: float = 60.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)

@@ -16,8 +16,9 @@ from ophyd.sim import SynAxis, SynSignal
 from insitu.bluesky.plans import Settings, exposure_scan, imaging_scan, refine_scan, scan_until, sweep_scan
 from insitu.store.runs import StoredRun
 from insitu.types import Feature
-from tests.bluesky.furnace import MIDDLE, documents_of, heated, session, wait_for
+from tests.bluesky.furnace import MIDDLE, documents_of, heated, session
 from tests.sessions import run_engine
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_pipeline_that_fails_leaves_an_even_scan_that_says_so(engine, tmp_path
     with session(engine, tmp_path, *features) as insitu:
         if fault == "held":
             insitu.hold()
-            wait_for(lambda: insitu.device.state.get() == "held")
+            until(lambda: insitu.device.state.get() == "held")
         if fault == "queue":
             monkeypatch.setattr(insitu._outlet, "put", lambda *_: 1 / 0)
         if fault == "watch":

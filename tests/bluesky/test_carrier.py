@@ -1,12 +1,7 @@
 """Tiled in a process of its own, stopped and killed in mid-scan: the plan goes on as if nothing were, and everything is
 there row for row in the end. Without Tiled nothing is lost either."""
 
-import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,48 +16,12 @@ from insitu.bluesky import InsituDetector, Session
 from insitu.bluesky.carrier import Carrier
 from tests.bluesky.camera import Heard
 from tests.sessions import run_engine
+from tests.tiled_server import Forks, Tiled
+from tests.waiting import until
 
 bps: Any = plan_stubs
 bpp: Any = preprocessors
-KEY, WAIT_S, EVENTS = "secret", 150.0, 40
-
-
-class Server:
-    """Tiled's own server with a catalog that outlives it."""
-
-    def __init__(self, folder: Path, readable: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        folder.mkdir()
-        self._command = [
-            *(sys.executable, "-m", "tiled", "serve", "catalog", str(folder / "catalog.db"), "--init"),
-            *("-w", str(folder / "data"), "-w", f"duckdb:///{folder}/data.duckdb", "-r", str(readable)),
-            *("--api-key", KEY, "--port", str(self.port)),
-        ]
-        self._said = folder / "said.txt"
-        self.uri = f"http://127.0.0.1:{self.port}/api/v1?api_key={KEY}"
-        self.start()
-
-    def start(self) -> None:
-        with self._said.open("ab") as out:
-            self.process = subprocess.Popen(self._command, stdout=out, stderr=out, start_new_session=True)
-        until(self._answers, self._said)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def until(true: Any, told: Any = "") -> None:
-    end = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < end, told.read_text()[-2000:] if isinstance(told, Path) else told
-        time.sleep(0.05)
+EVENTS = 40
 
 
 def plan(camera: Any, counter: SynSignal, at_half: Any = lambda: None) -> Any:
@@ -81,12 +40,12 @@ def plan(camera: Any, counter: SynSignal, at_half: Any = lambda: None) -> Any:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "tiled", tmp_path)
+def server(tiled_forks: Forks, tmp_path: Path) -> Iterator[Tiled]:
+    server = Tiled(tiled_forks, tmp_path / "tiled", tmp_path)
     try:
         yield server
     finally:
-        server.kill()
+        server.close()
 
 
 @pytest.mark.timeout(600)
@@ -107,33 +66,22 @@ def test_a_stopped_and_a_killed_tiled_do_not_touch_the_scan_and_get_everything_i
         with Session(engine, recipe, data_root=tmp_path, detectors={"bench": bench}) as insitu:
             camera = InsituDetector(insitu, "cam", grab, unit="counts")
             engine(plan(camera, counter))
-            engine(plan(camera, counter, lambda: os.kill(server.process.pid, signal.SIGSTOP)))
-            os.kill(server.process.pid, signal.SIGCONT)
+            engine(plan(camera, counter, lambda: server.tell(signal.SIGSTOP)))
+            server.tell(signal.SIGCONT)
             engine(plan(camera, counter, server.kill))
             server.start()
             engine(plan(camera, counter))
-            until(lambda: tiled.waiting == 0, "not everything came to Tiled")
+            until(lambda: tiled.waiting == 0, "everything is in Tiled", 150.0)
     assert [d["exit_status"] for d in heard["stop"]] == ["success"] * 4
     assert tiled.lost == 0
-    held(server.uri, heard, taken)
+    held(server, heard, taken)
 
 
-READ = """
-import sys, orjson
-from tiled.client import from_uri
-from tests.sinks.tiled_ingest import read
-client = from_uri(sys.argv[1])
-print(orjson.dumps([read(client[uid], set(), {"cam"}) for uid in sys.argv[2:]]).decode())
-"""
-
-
-def held(uri: str, heard: Heard, taken: list[np.ndarray]) -> None:
+def held(server: Tiled, heard: Heard, taken: list[np.ndarray]) -> None:
     """What Tiled has of every run is what the other subscribers heard, and its pictures are those that were taken."""
     uids = [d["uid"] for d in heard["start"]]
-    done = subprocess.run([sys.executable, "-c", READ, uri, *uids], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
     at = 0
-    for stored in json.loads(done.stdout.splitlines()[-1]):
+    for stored in server.read("cam", *uids):
         rows = stored["streams"]["primary"]
         told = heard["event"][at : at + EVENTS]
         assert rows["counter"] == [e["data"]["counter"] for e in told]

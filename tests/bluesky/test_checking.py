@@ -15,8 +15,9 @@ from ophyd.utils import LimitError
 
 from insitu.bluesky.plans import exposure_scan, refine_scan, scan_until, shift_scan, sweep_scan, window_scan
 from insitu.errors import ActionRefusedError, UsageError
-from tests.bluesky.furnace import MIDDLE, documents_of, heated, session, wait_for
+from tests.bluesky.furnace import MIDDLE, documents_of, heated, session
 from tests.sessions import run_engine
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_feature_that_the_recipe_does_not_give_is_named_with_the_nearest_one(e
         while insitu.pid == process:  # whatever is said and asked meanwhile, the next one begins
             logging.getLogger("insitu.test").warning("somebody says something")
             insitu.watch(lambda record: None)()
-        wait_for(lambda: insitu.run.uid != run and insitu.device.state.get() == "running")
+        until(lambda: insitu.run.uid != run and insitu.device.state.get() == "running")
         plan = refine_scan(insitu, [heated(motor, 350, 0)], motor, 300, 400, 5, "middle", most=5, within_s=20)
         outcome, _ = documents_of(engine, plan)
     assert outcome.unanswered == 0

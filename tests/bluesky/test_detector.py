@@ -15,8 +15,8 @@ from ophyd.sim import SynAxis, SynSignal
 from insitu.bluesky import InsituDetector
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Heard
-from tests.bluesky.taken import KINDS, Takes, pointed_at, session, until
-from tests.tiled_server import ingested
+from tests.bluesky.taken import KINDS, Takes, pointed_at, session
+from tests.waiting import until
 
 bp: Any = plans
 bps: Any = plan_stubs
@@ -58,7 +58,7 @@ def test_tiled_gives_images_spectra_and_waveforms_back_bit_for_bit(engine, tmp_p
     assert [d["data"]["img_address"] for d in heard["event"]] == addresses
     file = tmp_path / "plans.jsonl"
     file.write_bytes(b"\n".join(orjson.dumps(pair, option=orjson.OPT_SERIALIZE_NUMPY) for pair in heard.all))
-    runs = ingested(tiled, file)["runs"]
+    runs = tiled.ingested(file)["runs"]
     assert [run["start"] for run in runs] == uids
     for run, part in zip(runs, (slice(0, 3), slice(3, 5)), strict=True):
         held = run["streams"]["primary"]

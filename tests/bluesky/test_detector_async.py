@@ -24,8 +24,8 @@ from ophyd_async.plan_stubs import ensure_connected
 from insitu.bluesky import AsyncInsituDetector
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Heard
-from tests.bluesky.taken import KINDS, Takes, pointed_at, session, until
-from tests.tiled_server import ingested
+from tests.bluesky.taken import KINDS, Takes, pointed_at, session
+from tests.waiting import until
 
 bp: Any = plans
 bps: Any = plan_stubs
@@ -84,7 +84,7 @@ def test_tiled_gives_step_and_fly_scans_back_bit_for_bit(engine, tmp_path, tiled
     assert [d["data"]["img_address"] for d in heard["event"]] == addresses
     file = tmp_path / "plans.jsonl"
     file.write_bytes(b"\n".join(orjson.dumps(pair, option=orjson.OPT_SERIALIZE_NUMPY) for pair in heard.all))
-    for run, plan in zip(ingested(tiled, file)["runs"], found, strict=True):
+    for run, plan in zip(tiled.ingested(file)["runs"], found, strict=True):
         for key, rows in plan.items():
             held = run["streams"]["primary"][key]
             assert held["values"] == rows.tolist(), key

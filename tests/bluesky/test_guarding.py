@@ -12,9 +12,10 @@ from bluesky.utils import RunEngineInterrupted
 from ophyd import Signal
 from ophyd.sim import TrivialFlyer
 
-from tests.bluesky.acted import WAIT_S, Bench, in_thread, until
+from tests.bluesky.acted import WAIT_S, Bench, in_thread
 from tests.bluesky.camera import pictures
 from tests.sessions import run_engine
+from tests.waiting import until
 
 bps: Any = plan_stubs
 bpp: Any = preprocessors

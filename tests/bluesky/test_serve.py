@@ -1,20 +1,10 @@
 """A bluesky session whose words are PVs, and which is held by one."""
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 from insitu.bluesky import Session
 from insitu.bluesky.serve import serve_session
 from tests.epics_servers import new_environment
 from tests.sessions import run_engine
-
-
-def until(there: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < end, f"waited too long until {what}"
-        time.sleep(0.05)
+from tests.waiting import until
 
 
 def test_a_session_is_seen_and_held_by_pvs(tmp_path, monkeypatch):

@@ -100,10 +100,8 @@ def test_a_halt_aborts_the_plan_with_its_clean_up_and_the_reason_is_in_its_stop_
 
     rule = {"use": "halt_after", "name": "no_beam", "model": "beam", "count": 2}
     with session(engine, tmp_path, rule, mode="act") as insitu:
-        began = time.monotonic()
         with pytest.raises(RunEngineInterrupted):
-            engine(bpp.finalize_wrapper(counted(camera, 500, lost=range(4, 500)), clean()))
-        assert time.monotonic() - began < 9
+            engine(bpp.finalize_wrapper(counted(camera, 5000, lost=range(4, 5000)), clean()))
         assert cleaned
         engine(counted(camera, 3))  # the session goes on, in a run that names the one before
     stop = next(d for name, d in documents if name == "stop")
@@ -204,9 +202,9 @@ def test_finish_stops_the_plan_as_a_success(engine, tmp_path):
         Session(engine, recipe, data_root=tmp_path, detectors={"bench": bench}, mode="act") as insitu,
         pytest.raises(RunEngineInterrupted),
     ):
-        engine(counted(camera, 500))
+        engine(counted(camera, 5000))
     stop = next(d for name, d in documents if name == "stop")
-    assert (stop["exit_status"], stop["num_events"]["primary"] < 500) == ("success", True)
+    assert (stop["exit_status"], stop["num_events"]["primary"] < 5000) == ("success", True)
     assert insitu.summaries[0].ended == "finished"
 
 

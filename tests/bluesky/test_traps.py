@@ -12,17 +12,11 @@ from ophyd.sim import SynAxis
 from insitu.bluesky.outlet import Outlet
 from insitu.errors import ActionRefusedError
 from tests.bluesky.camera import HALT, PAUSE, Camera, Heard, entries, pictures, session, stored
+from tests.waiting import until
 
 bps: Any = plan_stubs
 bpp: Any = preprocessors
-WAIT_S = 20.0
-
-
-def until(what, timeout_s: float = WAIT_S) -> None:
-    end = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
+WAIT_S = 90.0
 
 
 def suspended_for(insitu, at: int, seconds: float = 0.15):
@@ -160,18 +154,23 @@ def test_a_trip_while_the_loop_is_busy_is_not_lost(engine, tmp_path):
 
 def test_a_suspension_during_motion_stops_the_motor_and_the_plan_reaches_its_places(engine, tmp_path):
     camera, heard, motor = Camera(), Heard(engine), SynAxis(name="motor")
-    motor.delay = 0.15  # type: ignore[assignment]
     stops = []
     motor.stop = lambda success=False: stops.append(success)  # type: ignore[method-assign]
     with session(engine, tmp_path) as insitu:
+
+        def suspend() -> None:
+            insitu.actor.pause("during motion")
+            until(lambda: stops, "the motor is stopped")
+            motor.delay = 0.0  # type: ignore[assignment]
+            insitu.actor.resume("over")
 
         @bpp.run_decorator()
         def plan():
             for k in range(4):
                 yield from bps.checkpoint()
                 if k == 2:
-                    threading.Timer(0.05, insitu.actor.pause, ["during motion"]).start()
-                    threading.Timer(0.35, insitu.actor.resume, ["over"]).start()
+                    motor.delay = 5.0  # type: ignore[assignment]
+                    threading.Timer(0.05, suspend).start()
                 yield from bps.mv(motor, k)
                 yield from bps.trigger_and_read([camera, camera.beam, motor])
 
@@ -182,7 +181,7 @@ def test_a_suspension_during_motion_stops_the_motor_and_the_plan_reaches_its_pla
 
 
 def test_a_deferred_pause_of_the_operator_loses_nothing_and_the_plan_can_be_resumed(engine, tmp_path):
-    camera, heard = Camera(), Heard(engine)
+    camera, heard, resumed = Camera(), Heard(engine), list[bool]()
     with session(engine, tmp_path) as insitu:
 
         def before(k: int) -> None:
@@ -190,10 +189,11 @@ def test_a_deferred_pause_of_the_operator_loses_nothing_and_the_plan_can_be_resu
                 threading.Thread(target=engine.request_pause, args=(True,), daemon=True).start()
 
         with pytest.raises(RunEngineInterrupted):
-            engine(pictures(camera, 6, before, pause_s=0.05))
+            engine(pictures(camera, 6, before, pause_s=0.05, until=lambda: resumed))
         assert engine.state == "paused"
         with pytest.raises(ActionRefusedError, match="the operator has paused"):
             insitu.actor.halt("it is not ours to end")
+        resumed.append(True)
         engine.resume()
     assert stored(insitu) == len(heard["event"]) >= 6
 
@@ -255,7 +255,7 @@ def test_a_halt_while_the_plan_is_suspended_ends_it(engine, tmp_path):
 
 def test_the_operator_lets_a_plan_go_on_that_a_rule_has_paused_for_good(engine, tmp_path):
     """The camera is triggered by the plan: no clean frame can come while it is suspended."""
-    camera, heard = Camera(), Heard(engine)
+    camera, heard, resumed = Camera(), Heard(engine), list[bool]()
 
     def before(k: int) -> None:
         camera.current = 0.0 if 4 <= k < 7 else 100.0
@@ -263,10 +263,11 @@ def test_the_operator_lets_a_plan_go_on_that_a_rule_has_paused_for_good(engine, 
     def operator() -> None:
         until(lambda: insitu.device.suspend.get() == 1)
         insitu.resume()
+        resumed.append(True)
 
     with session(engine, tmp_path, PAUSE) as insitu:
         threading.Thread(target=operator, daemon=True).start()
-        engine(pictures(camera, 20, before, pause_s=0.05))
+        engine(pictures(camera, 20, before, pause_s=0.05, until=lambda: resumed))
     assert heard["stop"][0]["exit_status"] == "success"
     assert [e["command"] for e in entries(insitu, "operator")] == ["resume"]
     assert [a["decision"]["action"] for a in entries(insitu, "action")] == ["PAUSE"]
@@ -295,12 +296,12 @@ def test_a_detector_that_stalls_is_told_logged_and_acted_on_as_declared(engine, 
 
 def test_a_stall_is_only_told_in_advise_and_a_paused_plan_is_none(engine, tmp_path):
     camera, told = Camera(), []
-    with session(engine, tmp_path, mode="advise", stall_s=0.2, on_stall="halt") as insitu:
+    with session(engine, tmp_path, mode="advise", stall_s=0.6, on_stall="halt") as insitu:
         insitu.device.state.subscribe(lambda value, **_: told.append(value), run=False)
         engine(pictures(camera, 3, pause_s=0.02))
-        time.sleep(0.4)  # no plan runs: nothing is expected
+        time.sleep(0.9)  # no plan runs: nothing is expected
         assert "stalled" not in told
-        engine(pictures(camera, 2, pause_s=0.7))
+        engine(pictures(camera, 2, pause_s=1.5))
     assert "stalled" in told
     found = [e for e in entries(insitu, "event") if e["what"] == "stalled"]
     assert found

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from insitu.cli.model_quantise import distil, prune, quantise
-from insitu.errors import MissingExtraError, ModelError
+from insitu.errors import MissingExtraError, ModelError, UsageError
 from insitu.models.arrays import write_arrays
 from insitu.models.bundle import Bundle, read_bundle
 from insitu.replay.inputs import stored_inputs
@@ -81,6 +81,44 @@ def test_labels_of_people_are_the_judge_where_they_are_given(
     row = orjson.loads(capsys.readouterr().out)["table"][0]
     assert (row["right"], row["from"], row["n"]) == ("labels", "labels.npz", 24)
     assert row["score"] < 60.0
+
+
+@pytest.mark.parametrize(
+    ("shape", "right", "told"),
+    [
+        ((4, 1, 255), [0, 1, 2, 3], "`input` is float32 of [4, 1, 255]"),
+        ((0, 1, 256), [], "`input` is float32 of [0, 1, 256]"),
+        ((4, 1, 256), [0, 1, 2], "`right` is int64 of [3]; expected numbers from 0 to 4 of [4]"),
+        ((4, 1, 256), [0, 1, 2, 5], "expected numbers from 0 to 4"),
+        ((4, 1, 256), [0, 1, 2, -1], "expected numbers from 0 to 4"),
+    ],
+)
+def test_labels_that_do_not_fit_the_network_are_refused(
+    signed: tuple[Path, Path, Path], stored: Path, tmp_path: Path, shape: tuple[int, ...], right: list[int], told: str
+) -> None:
+    arrays = {"input": np.zeros(shape, np.float32), "right": np.array(right, np.int64)}
+    (tmp_path / "labels.npz").write_bytes(write_arrays(arrays))
+    with pytest.raises(UsageError) as caught:
+        quantise(signed[0], tmp_path / "new", key=[signed[1]], labelled=tmp_path / "labels.npz", runs=[str(stored)])
+    assert told in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"most_loss": float("nan")}, "--most-loss nan"),
+        ({"least_gain": float("inf")}, "--least-gain inf"),
+        ({"serial": 1}, "the serial 1; expected more than 1"),
+        ({"serial": 0}, "the serial 0; expected more than 1"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_first(
+    signed: tuple[Path, Path, Path], tmp_path: Path, options: dict[str, float], told: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        quantise(signed[0], tmp_path / "new", key=[signed[1]], **options)  # type: ignore[arg-type]
+    assert told in str(caught.value)
 
 
 def test_a_stored_run_gives_the_inputs_that_the_extractor_saw(signed: tuple[Path, Path, Path], stored: Path) -> None:

@@ -5,14 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from insitu.store.runs import StoredRun
+from tests.epics_servers import pva_client
+from tests.waiting import gone, until
 
 INSITU = [sys.executable, "-c", "from insitu.cli import main; main()"]
 PATIENCE_S = 90.0
@@ -43,13 +44,6 @@ context = { furnace = "B:furnace.RBV" }
 """
 
 
-def until(there: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < end, f"waited too long until {what}"
-        time.sleep(0.05)
-
-
 def begin(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*INSITU, *arguments], cwd=folder, env={**os.environ, **(env or {})}, text=True,
@@ -69,34 +63,23 @@ def beamline(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         process.communicate()
 
 
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def test_a_run_on_the_bench_says_what_it_sees_as_pvs_and_is_held_by_one(beamline: Any, tmp_path: Path) -> None:
-    from p4p.client.thread import Context
-
     bench, told = beamline
     for folder, name, text in (("pipelines", "r.toml", RECIPE), ("detectors", "bench_pva.toml", DETECTOR)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text(text)
-    known = {k: v for k, v in told["environment"].items() if k.startswith("EPICS_PVA_")}
     assert all("127.0.0.1" in v for k, v in told["environment"].items() if k.endswith("ADDR_LIST") and "AUTO" not in k)
     live = begin(tmp_path, "run", "r", "--pvs", "B:PIPE=max*", "--json", env=told["environment"])
-    with Context("pva", conf=known, useenv=False, nt=False) as client:
+    with pva_client(told["environment"]) as client:
 
-        def pv(name: str) -> Any:
-            return client.get(f"B:PIPE:{name}", throw=False, timeout=5)
+        def pv(name: str, timeout_s: float = 60.0) -> Any:
+            return client.get(f"B:PIPE:{name}", throw=False, timeout=timeout_s)
 
-        until(lambda: not isinstance(pv("frame"), Exception) and pv("frame")["value"] > 2, "frames are judged")
+        until(lambda: not isinstance(pv("frame", 2.0), Exception) and pv("frame")["value"] > 2, "frames are judged")
         assert (pv("light_label")["value"], pv("state")["value"]) == ("normal", "running")
         assert (pv("maximum")["display.units"], pv("decision")["value"]) == ("counts", "CONTINUE")
         assert pv("maximum")["value"] > 100
-        assert isinstance(pv("total"), Exception)  # not asked for
+        assert isinstance(pv("total", 2.0), Exception)  # not asked for
         beat = pv("heartbeat")["value"]
         until(lambda: pv("heartbeat")["value"] != beat, "the heart beats")
         client.put("B:PIPE:hold", 1)

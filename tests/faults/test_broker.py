@@ -14,10 +14,11 @@ from insitu.sinks.consume import unpack
 from insitu.sinks.forward import Forwarder
 from insitu.sinks.sent import read_sent
 from tests.broker import PASSWORD, USER, Broker
-from tests.forwarders import link, oids, once, options, refused, sending, wait_for
+from tests.forwarders import link, oids, once, options, refused, sending
 from tests.outboxes import Outgoing
 from tests.proxy import Proxy
 from tests.topics import make_topic, messages
+from tests.waiting import until
 
 # kafka-python leaves the sockets of a producer that was ended at once to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -31,7 +32,7 @@ def test_a_broker_that_is_absent_at_the_start_gets_everything_when_it_comes(tmp_
     to, out = link(late.bootstrap), Outgoing(tmp_path).offer(500)
     try:
         with sending(out, to) as forwarder:
-            wait_for(lambda: forwarder.sent.state == "waiting")
+            until(lambda: forwarder.sent.state == "waiting")
             assert forwarder.sent.problem == f"the broker at {late.bootstrap} cannot be reached"
             late.start()
             out.seal()
@@ -43,9 +44,9 @@ def test_a_broker_that_is_absent_at_the_start_gets_everything_when_it_comes(tmp_
 def test_a_broker_that_pauses_gets_everything_once_and_in_order(tmp_path: Path, broker: Broker) -> None:
     to, out = link(broker.bootstrap), Outgoing(tmp_path).offer(MANY)
     with sending(out, to) as forwarder:
-        wait_for(lambda: forwarder.sent.oid > 500)
+        until(lambda: forwarder.sent.oid > 500)
         broker.pause()
-        wait_for(lambda: forwarder.sent.state == "waiting")
+        until(lambda: forwarder.sent.state == "waiting")
         in_flight = forwarder.sent.oid
         time.sleep(5)  # more than two request time-outs
         assert forwarder.sent.oid < MANY
@@ -61,7 +62,7 @@ def test_a_broker_that_pauses_gets_everything_once_and_in_order(tmp_path: Path, 
 def test_a_broker_that_is_killed_and_comes_back_gets_everything(tmp_path: Path, broker: Broker) -> None:
     to, out = link(broker.bootstrap), Outgoing(tmp_path).offer(MANY)
     with sending(out, to) as forwarder:
-        wait_for(lambda: forwarder.sent.oid > 500)
+        until(lambda: forwarder.sent.oid > 500)
         broker.kill()
         time.sleep(1)
         assert forwarder.sent.oid < MANY
@@ -75,7 +76,7 @@ def test_a_forwarder_that_is_killed_during_an_outage_is_followed_by_another(tmp_
     (out.folder / "recipe.toml").write_text(f'[kafka]\nbootstrap = "{to.bootstrap}"\nbeamline = "{to.beamline}"\n')
     child = subprocess.Popen([sys.executable, "-m", "insitu.sinks.forward", str(out.folder)])
     try:
-        wait_for(lambda: read_sent(out.folder).oid > 0)
+        until(lambda: read_sent(out.folder).oid > 0)
         broker.pause()
         time.sleep(0.5)
     finally:
@@ -96,7 +97,7 @@ def test_a_topic_that_is_missing_is_named_and_everything_goes_when_it_is_made(tm
     to, out = link(strict.bootstrap), Outgoing(tmp_path).offer(100)
     try:
         with sending(out, to) as forwarder:
-            wait_for(lambda: forwarder.sent.state == "waiting")
+            until(lambda: forwarder.sent.state == "waiting")
             assert to.topic in forwarder.sent.problem
             make_topic(strict.bootstrap, to.topic)
             out.seal()
@@ -196,9 +197,9 @@ def test_sigterm_ends_a_forwarder_in_order(tmp_path: Path, broker: Broker) -> No
         fcntl.flock(lock, fcntl.LOCK_EX)  # the run lives
         child = subprocess.Popen([sys.executable, "-m", "insitu.sinks.forward", str(out.folder)])
         try:
-            wait_for(lambda: read_sent(out.folder).oid == 50)
+            until(lambda: read_sent(out.folder).oid == 50)
             child.send_signal(signal.SIGTERM)
-            assert child.wait(10) == 5
+            assert child.wait(60) == 5
         finally:
             child.kill()
             child.wait()

@@ -19,8 +19,9 @@ from insitu.sinks.sent import Outbox, read_sent
 from insitu.store.ledger import connect
 from insitu.store.recover import recover
 from tests.broker import Broker
-from tests.forwarders import link, wait_for
+from tests.forwarders import link
 from tests.topics import end_offset, messages
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -41,7 +42,7 @@ def running(root: Path, to: Link) -> Iterator[tuple[subprocess.Popen[bytes], int
     child = subprocess.Popen([sys.executable, "-c", RUN, str(root), to.bootstrap, to.beamline], cwd=ROOT)
     forwarder = 0
     try:
-        wait_for(lambda: bool(children(child.pid)))
+        until(lambda: bool(children(child.pid)))
         (forwarder,) = children(child.pid)
         yield child, forwarder
     finally:
@@ -107,12 +108,10 @@ def test_a_run_that_is_killed_leaves_no_forwarder_behind_and_its_last_words_leav
     to = link(broker.bootstrap)
     with running(tmp_path, to) as (child, forwarder):
         folder = folder_of(tmp_path)
-        wait_for(lambda: read_sent(folder).oid > 50)
+        until(lambda: read_sent(folder).oid > 50)
         kill(child.pid)
         child.wait()
-        died = time.monotonic()
-        wait_for(lambda: not alive(forwarder), 20)
-        assert time.monotonic() - died < 10
+        until(lambda: not alive(forwarder), "the forwarder has ended")
     sent, there = read_sent(folder), Outbox(folder).last()[0]
     assert (sent.state, sent.oid) == ("idle", there), "with the broker there, it sent the rest before it ended"
     numbers, documents = mended(folder, broker, to)
@@ -124,12 +123,12 @@ def test_a_run_that_is_killed_while_the_broker_hangs_leaves_no_forwarder_behind(
     to = link(broker.bootstrap)
     with running(tmp_path, to) as (child, forwarder):
         folder = folder_of(tmp_path)
-        wait_for(lambda: read_sent(folder).oid > 50)
+        until(lambda: read_sent(folder).oid > 50)
         broker.pause()
         time.sleep(1)
         kill(child.pid)
         child.wait()
-        wait_for(lambda: not alive(forwarder), 20)
+        until(lambda: not alive(forwarder), "the forwarder has ended")
     broker.resume()
     kept = read_sent(folder).oid
     assert kept < Outbox(folder).last()[0]
@@ -141,10 +140,10 @@ def test_a_node_that_dies_in_the_middle_of_an_outage_loses_nothing(tmp_path: Pat
     to = link(broker.bootstrap)
     with running(tmp_path, to) as (child, forwarder):
         folder = folder_of(tmp_path)
-        wait_for(lambda: read_sent(folder).oid > 50)
+        until(lambda: read_sent(folder).oid > 50)
         broker.kill()
         before = Outbox(folder).last()[0]
-        wait_for(lambda: Outbox(folder).last()[0] > before + 200)
+        until(lambda: Outbox(folder).last()[0] > before + 200)
         kill(forwarder, child.pid)
     broker.start()
     _, documents = mended(folder, broker, to)

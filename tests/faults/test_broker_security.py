@@ -15,10 +15,11 @@ from insitu.sinks.kafka import Link, producer_options
 from insitu.sinks.sent import read_sent
 from tests.broker import USER, USERS, Broker, NoBrokerError
 from tests.certificates import Authority
-from tests.forwarders import link, oids, options, refused, sending, wait_for
+from tests.forwarders import link, oids, options, refused, sending
 from tests.outboxes import Outgoing
 from tests.settings import setup
 from tests.topics import allow, end_offset, make_topic
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -65,7 +66,7 @@ def test_who_may_not_write_is_told_so_and_everything_goes_when_the_right_is_gran
         allow(strict.bootstrap, USER, to.topic, *rights)
     out = Outgoing(tmp_path).offer(300)
     with sending(out, to) as forwarder:
-        wait_for(lambda: f"does not allow writing to {to.topic}" in forwarder.sent.problem)
+        until(lambda: f"does not allow writing to {to.topic}" in forwarder.sent.problem)
         assert (forwarder.sent.oid, end_offset(strict.bootstrap, to.topic)) == (0, 0)
         out.offer(10)
         allow(strict.bootstrap, USER, to.topic, "WRITE", "DESCRIBE")

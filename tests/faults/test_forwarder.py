@@ -17,10 +17,11 @@ from insitu.store.ledger import connect
 from insitu.store.lock import Lock
 from tests.broker import Broker
 from tests.faults.test_broker_kill import children
-from tests.forwarders import link, oids, once, options, sending, wait_for
+from tests.forwarders import link, oids, once, options, sending
 from tests.outboxes import Outgoing
 from tests.settings import setup
 from tests.topics import make_topic
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -153,7 +154,7 @@ def test_a_topic_that_is_deleted_in_mid_run_is_written_anew(tmp_path: Path, brok
     to, out = link(broker.bootstrap), Outgoing(tmp_path).offer(100)
     make_topic(broker.bootstrap, to.topic)
     with closing(Living(out.folder)), sending(out, to) as forwarder:
-        wait_for(lambda: forwarder.sent.oid == 100)
+        until(lambda: forwarder.sent.oid == 100)
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         admin.delete_topics([to.topic])
         admin.close()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from model_signing import verifying
 
 from insitu.errors import ModelError, UsageError
@@ -232,3 +232,26 @@ def test_the_projects_own_key_is_shipped() -> None:
 
 def test_an_empty_folder_gives_a_bundle_of_the_hand_made_network(tmp_path: Path, pair: tuple[Path, Path]) -> None:
     assert networks.write(tmp_path / "new", pair[0]).signed_by in signing.trusted([pair[1]])
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519", "secp256k1"])
+def test_a_private_key_of_another_kind_signs_nothing(tmp_path: Path, kind: str) -> None:
+    keys = {
+        "rsa": lambda: rsa.generate_private_key(65537, 1024),
+        "ed25519": ed25519.Ed25519PrivateKey.generate,
+        "secp256k1": lambda: ec.generate_private_key(ec.SECP256K1()),
+    }
+    none = serialization.NoEncryption()
+    pem = keys[kind]().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, none)
+    (tmp_path / "odd.key").write_bytes(pem)
+
+    with pytest.raises(ModelError, match="this is no private key for signing: it is of another kind"):
+        signing.sign(tmp_path, tmp_path / "odd.key")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
+def test_a_pair_of_keys_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no name of a file"):
+        signing.make_keys(tmp_path / "keys", name)
+
+    assert list(tmp_path.iterdir()) == []

@@ -206,14 +206,14 @@ def test_frames_of_a_file_that_is_still_being_written_come_as_it_grows(tmp_path)
                 array.flush()
                 if k == 2:
                     written.set()
-                    go_on.wait(20)
+                    go_on.wait(90)
 
     writer = threading.Thread(target=write)
     writer.start()
     reader = Documents(data="img", wait=20.0, runs=1)
     for name, document in plan([1, 7, 8], tmp_path / "a.h5", 6, chunk_shape=[1, 7, 8]):
         reader.feed(name, document)
-    written.wait(20)
+    written.wait(90)
     found = []
     for item in reader():
         if isinstance(item, Arrival):

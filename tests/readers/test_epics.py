@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from insitu.replay import verify
 from insitu.run import LiveRun
 from insitu.store.runs import StoredRun
 from tests.epics_servers import new_environment, server
+from tests.waiting import until
 
 PATIENCE_S = 60.0
 
@@ -28,13 +28,6 @@ def env(monkeypatch) -> dict[str, str]:
     for key, value in env.items():
         monkeypatch.setenv(key, value)
     return env
-
-
-def until(there: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < end, f"waited too long until {what}"
-        time.sleep(0.02)
 
 
 def go_on(process: subprocess.Popen[str]) -> None:

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from insitu.config import load
 from insitu.readers.simulated_beamline import PORTS, Beamline, BenchSettings
 from insitu.run import LiveRun
 from insitu.store.runs import StoredRun
-from tests.epics_servers import free_port
+from tests.epics_servers import free_ports
+from tests.waiting import until
 
 PATIENCE_S = 90.0
 CA_CLIENT = """
@@ -39,19 +39,12 @@ for a in reader():
 """
 
 
-def until(there: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < end, f"waited too long until {what}"
-        time.sleep(0.05)
-
-
 def free_row() -> int:
     """The first of as many free ports in a row as a bench takes."""
     import socket
 
     while True:
-        first = free_port()
+        (first,) = free_ports(1)
         if first + PORTS > 65_000:
             continue
         held = []

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from insitu.run import run
 from insitu.store.runs import StoredRun
 from insitu.testing import items
 from insitu.types import Arrival, Invalid
+from tests.waiting import until
 
 ENERGY = np.linspace(7000.0, 7400.0, 60)
 I0 = np.full(60, 1e5)
@@ -33,13 +35,24 @@ def written(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def write(path: Path, rows: list[str], *, pause: float = 0.03, stretch: int = 15, end: bool = True) -> None:
-    """A head, then stretches of points, each with half of the next line (a buffer that was flushed anywhere)."""
+def write(
+    path: Path,
+    rows: list[str],
+    *,
+    pause: float = 0.03,
+    stretch: int = 15,
+    end: bool = True,
+    shown: Callable[[], int] | None = None,
+) -> None:
+    """A head, then stretches of points, each with half of the next line (a buffer that was flushed anywhere). `shown`:
+    how often what there is was given; the third stretch waits until it was twice."""
     with path.open("w") as file:
         file.write("# energy i0 itrans\n")
         text = "".join(rows)
         step = len(text) * stretch // len(rows) + 4
-        for at in range(0, len(text), step):
+        for number, at in enumerate(range(0, len(text), step)):
+            if shown is not None:
+                until(lambda k=number: shown() >= min(k, 2), "the scan is given as it grows")
             file.write(text[at : at + step])
             file.flush()
             time.sleep(pause)
@@ -49,9 +62,11 @@ def write(path: Path, rows: list[str], *, pause: float = 0.03, stretch: int = 15
 
 @pytest.mark.parametrize("down", [False, True], ids=["upwards", "downwards"])
 def test_a_scan_that_is_written_point_by_point_is_given_as_it_grows_in_the_order_it_is_taken(tmp_path, down):
-    writer = written(lambda: write(tmp_path / "a.dat", lines(down=down)))
-    reader = Spectra(str(tmp_path), follow=True, grow=60.0, sentinel="END")
-    found = [a for a in items(reader) if isinstance(a, Arrival)]
+    found: list[Arrival] = []
+    writer = written(lambda: write(tmp_path / "a.dat", lines(down=down), shown=lambda: len(found)))
+    reader = Spectra(str(tmp_path), follow=True, grow=300.0, sentinel="END")
+    with closing(reader()) as stream:
+        found.extend(a for a in stream if isinstance(a, Arrival))
     writer.join()
     assert len(found) >= 3
     assert [a.provisional for a in found] == [True] * (len(found) - 1) + [False]

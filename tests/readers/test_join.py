@@ -118,7 +118,7 @@ def test_a_live_frame_waits_for_the_next_row_and_never_longer_than_said(tmp_path
 
     thread = threading.Thread(target=write)
     thread.start()
-    items = list(Joined(Frames(at=[0.0, 5.0]), [Join(path, hold=1.0, detector=live)])())
+    items = list(Joined(Frames(at=[0.0, 5.0]), [Join(path, hold=4.0, detector=live)])())
     thread.join()
     first, second = (a.context["pressure"] for a in items if isinstance(a, Arrival))
     assert first.value == 105.0, "interpolated with the row that came while it waited"

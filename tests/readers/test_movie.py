@@ -253,10 +253,11 @@ def test_a_folder_is_followed_and_a_picture_is_read_when_it_is_whole(tmp_path):
             time.sleep(0.5)
             file.write(whole[400:])
         shutil.copy(tmp_path / "1.png", tmp_path / "2.png")
+        (tmp_path / "END").touch()
 
     thread = threading.Thread(target=write)
     thread.start()
-    found = items(Movie(str(tmp_path), follow=True, idle=2.0, settle=0.1))
+    found = items(Movie(str(tmp_path), follow=True, idle=60.0, settle=0.1, sentinel="END"))
     thread.join()
     assert [getattr(a, "data", np.empty(0)).shape for a in found] == [(48, 64)] * 2
 

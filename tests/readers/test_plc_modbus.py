@@ -114,7 +114,7 @@ def test_a_device_that_takes_the_call_and_says_nothing_is_no_reason_to_hang():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(5)
-        reader = Modbus("127.0.0.1", {"a": {"address": 0}}, port=silent.getsockname()[1], connect=1.0, timeout=0.3)
+        reader = Modbus("127.0.0.1", {"a": {"address": 0}}, port=silent.getsockname()[1], connect=3.0, timeout=0.3)
         waits: list[float] = []
         last = time.monotonic()
         with pytest.raises(SourceError, match="nothing was read"):  # noqa: PT012
@@ -143,7 +143,7 @@ def test_polls_that_are_missed_while_the_device_is_away_are_gaps(own):
             seqs.append(item.source_seq)
             if len(seqs) == 10:
                 thread.start()
-            if len(seqs) == 40:
+            if len(seqs) >= 40 and reader.reconnects:
                 break
     thread.join()
     steps = np.diff(seqs)
@@ -211,12 +211,12 @@ def test_a_frame_that_lacks_polls_masks_them(own):
 
 
 def test_silence_is_told_every_tenth_of_a_second(server):
-    with closing(modbus(server, rate=0.5)()) as stream:
+    with closing(modbus(server, rate=0.02)()) as stream:
         first = next(a for a in stream if a is not None)
         assert isinstance(first, Arrival)
         begin = time.monotonic()
         assert list(itertools.islice(stream, 5)) == [None] * 5
-        assert time.monotonic() - begin < 1.5
+        assert time.monotonic() - begin < 30
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import pytest
 from insitu.errors import ConfigError
 from insitu.readers.simulated_beamline import Beamline, BenchSettings
 from insitu.readers.simulated_beamline_settings import BY_PV
+from tests.epics_servers import pva_client
+from tests.waiting import until
 
 PATIENCE_S = 60.0
 
@@ -79,18 +81,8 @@ def bench() -> Iterator[Beamline]:
 @pytest.fixture(scope="module")
 def client(bench: Beamline) -> Iterator[Any]:
     """Of PV Access, with what it must know taken from the bench alone."""
-    from p4p.client.thread import Context
-
-    known = {k: v for k, v in bench.environment.items() if k.startswith("EPICS_PVA_")}
-    with Context("pva", conf=known, useenv=False, nt=False) as context:
-        yield context
-
-
-def until(there: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < end, f"waited too long until {what}"
-        time.sleep(0.02)
+    with pva_client(bench.environment) as client:
+        yield client
 
 
 class Seen:

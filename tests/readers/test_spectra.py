@@ -185,7 +185,7 @@ def test_notes_and_pictures_beside_the_spectra_are_passed_over(tmp_path):
 
 
 def test_a_folder_is_followed_and_a_file_is_read_when_it_is_whole(tmp_path):
-    reader = Spectra(str(tmp_path), follow=True, idle=1.5, settle=0.1)
+    reader = Spectra(str(tmp_path), follow=True, idle=60.0, settle=0.1, sentinel="END")
 
     def write():
         time.sleep(0.2)
@@ -195,6 +195,7 @@ def test_a_folder_is_followed_and_a_file_is_read_when_it_is_whole(tmp_path):
             time.sleep(0.4)
             file.write(ROWS[300:])
         shutil.copy(tmp_path / "1.dat", tmp_path / "2.dat")
+        (tmp_path / "END").touch()
 
     thread = threading.Thread(target=write)
     thread.start()

@@ -217,10 +217,11 @@ def test_files_that_appear_are_read_and_cut_over_their_seams(tmp_path):
             time.sleep(0.2)
             as_wav(tmp_path / f"part_{i}.tmp", X[i * 1000 : (i + 1) * 1000])
             (tmp_path / f"part_{i}.tmp").rename(tmp_path / f"part_{i}.wav")
+        (tmp_path / "END").touch()
 
     thread = threading.Thread(target=write)
     thread.start()
-    keys = {"follow": True, "settle": 0.05, "idle": 1.5, "continuous": True}
+    keys = {"follow": True, "settle": 0.05, "idle": 60.0, "sentinel": "END", "continuous": True}
     found = frames(tmp_path, window=samples(800), **keys)
     thread.join()
     assert [a.data.shape[1] for a in found] == [800, 800, 800, 600]
@@ -236,10 +237,11 @@ def test_a_file_that_is_still_written_is_waited_for(tmp_path):
         time.sleep(0.6)
         with open(tmp_path / "a.wav", "ab") as file:
             file.write(data[5000:])
+        (tmp_path / "END").touch()
 
     thread = threading.Thread(target=rest)
     thread.start()
-    (frame,) = frames(tmp_path, pattern="*.wav", follow=True, settle=0.1, idle=2)
+    (frame,) = frames(tmp_path, pattern="*.wav", follow=True, settle=0.1, idle=60, sentinel="END")
     thread.join()
     np.testing.assert_array_equal(frame.data, X.T.astype(np.float32))
 

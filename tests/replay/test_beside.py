@@ -88,7 +88,7 @@ def test_frames_that_wait_for_their_record_are_no_finding_while_a_run_goes_on(tm
 
     def judge(self, measurement):
         if measurement.n == 5 and threading.current_thread().name == "analysis":
-            go_on.wait(20)
+            go_on.wait(90)
         return plain(self, measurement)
 
     def observe(status):

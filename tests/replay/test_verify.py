@@ -10,7 +10,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from insitu.replay import reanalyse, verify
-from insitu.replay.verify import difference
+from insitu.replay.difference import difference
 from insitu.run import run
 from insitu.store.canonical import canonical, digest_bytes
 from insitu.store.ledger import connect, link

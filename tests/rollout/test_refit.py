@@ -96,6 +96,13 @@ def test_wrong_labels_are_not_accepted_and_the_figures_are_told(bundle: Bundle) 
         refit(bundle, cases(inputs, rng.permutation(y)), serial=2)
 
 
+def test_labels_that_are_all_right_already_leave_nothing_to_fit(bundle: Bundle) -> None:
+    inputs, _ = drawn(np.random.default_rng(4), 40)
+    (logits,) = call(session(bundle), inputs, bundle.manifest)
+    with pytest.raises(ModelError, match="phases has all labelled frames right already"):
+        refit(bundle, cases(inputs, logits.argmax(axis=1)), serial=2)
+
+
 def test_a_label_that_the_network_never_learnt_is_refused(bundle: Bundle) -> None:
     inputs, y = drawn(np.random.default_rng(3), 20)
     wrong = [case._replace(label="five") for case in cases(inputs, y)]
@@ -167,6 +174,16 @@ def test_an_update_without_its_bundle_is_refused(bundle: Bundle, tmp_path: Path)
     write_update(bundle, new, tmp_path / "update")
     with pytest.raises(ModelError, match="is not in this registry"):
         with_update(tmp_path / "update", Registry(tmp_path / "models").bundle, read_bundle)
+    with pytest.raises(ModelError, match=f"{tmp_path / 'update'}: not signed"):
+        with_update(tmp_path / "update", lambda digest: bundle, read_bundle)
+    head = tmp_path / "update" / "head.npz"
+    head.write_bytes(b"no npz")
+    with pytest.raises(ModelError, match=f"{head}: this is no npz"):
+        with_update(tmp_path / "update", lambda digest: bundle, read_bundle)
+    head.unlink()
+    head.mkdir()
+    with pytest.raises(ModelError, match="this is no plain file"):
+        with_update(tmp_path / "update", lambda digest: bundle, read_bundle)
 
 
 def test_torch_is_not_needed() -> None:

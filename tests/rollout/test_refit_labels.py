@@ -9,11 +9,14 @@ import pytest
 
 from insitu.cli import main
 from insitu.config import load
+from insitu.models.manifest import Ranges
 from insitu.rollout import labelling
+from insitu.rollout.checking import of_network
 from insitu.rollout.labelled import seen
+from insitu.rollout.labels import Given
 from insitu.run import run
 from insitu.store.runs import StoredRun
-from tests.bundles import convolutions, described, written
+from tests.bundles import convolutions, dense, described, pair, written
 
 NET: dict[str, Any] = {"params": {"low": 1.5, "high": 4.0, "points": 64}}
 BENCH = {
@@ -60,6 +63,7 @@ GOOD = [f"insitu:UID/det/{k},CuO" for k in range(12)]
         ([*GOOD, "insitu:UID/det/99,CuO"], 14, "no frame 99", "Take the row out"),
         ([*GOOD, "insitu:UID/other/3,CuO"], 14, "source 'other'", "Take the row out"),
         ([*GOOD, "insitu:UID/det/3,CeO2"], 14, "is labelled 'CuO' and 'CeO2'", "Take one of the rows out"),
+        ([*GOOD, f"insitu:UID/det/{'9' * 400},CuO"], 14, "no address of a frame", "or take the row out"),
         ([*GOOD, "det/3,CeO2"], 14, "no address of a frame", "as `insitu label choose` wrote it"),
     ],
 )
@@ -123,3 +127,60 @@ def test_the_last_label_counts_also_where_the_clock_was_set_back(
         labelling.take(tmp_path / "t.csv", data[0], "me")
         assert labelling.kept(data[0])[address] == label
         monkeypatch.setattr(labelling, "datetime", Back)
+
+
+def test_labels_kept_for_another_network_are_left_out_and_told(tmp_path: Path) -> None:
+    key, trusted = pair(tmp_path / "keys")
+    names = ("quartz", "calcite", "mica")
+    rocks = written(tmp_path / "rocks", convolutions(), key=key, name="rocks", labels=names, **NET)
+    recipe = {
+        "format": 1, "title": "rocks", "detectors": ["bench"], "features": [{"use": "onnx", "bundle": str(rocks)}],
+        "models": [{"use": "network", "bundle": str(rocks)}],
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INSITU_MODEL_KEYS", str(trusted))
+        path = Path(run(load(recipe, detectors={"bench": BENCH}), data_root=tmp_path / "data").path)
+    given = [Given(label, f"t.csv:{k + 2}") for k, label in enumerate(("mica", "CuO", "?"))]
+    rows = {f"insitu:{path.name}/det/{k}": one for k, one in enumerate(given)}
+
+    found, told = of_network(rows, described(**NET), tmp_path / "data")
+
+    assert [given.label for given in found.values()] == ["CuO"]
+    assert told == ["2 kept labels are left out: tiny does not know them, and others judged those runs"]
+    assert of_network(rows, described(**NET, name="rocks"), tmp_path / "data") == (rows, []), "it may be a slip there"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--loss", "nan"], "a loss of nan"),
+        (["--loss", "-1"], "a loss of -1"),
+        (["--serial", "0"], "the serial 0; expected more than 1"),
+        (["--serial", "1"], "the serial 1; expected more than 1"),
+        (["--update", "."], "something is here already"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_told(
+    data: tuple[Path, str], tmp_path: Path, capsys: Any, options: list[str], told: str
+) -> None:
+    written(tmp_path / "bundle", convolutions(), **NET)
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["frame,label", *(row.replace("UID", data[1]) for row in GOOD), ""]))
+
+    with pytest.raises(SystemExit) as ended:
+        main(["model", "refit", str(tmp_path / "bundle"), "-o", str(tmp_path / "new"), "--labels", str(table),
+              "--data-root", str(data[0]), "--allow-unsigned", *options])  # fmt: skip
+
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_network_for_another_task_is_told_before_anybody_asks_for_labels(tmp_path: Path, capsys: Any) -> None:
+    written(tmp_path / "bundle", dense(3), task="anomaly", labels=(), shape=(3,), output=(1,),
+            preparation="features", params={"keys": ["a", "b", "c"]}, ranges=Ranges())  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main(["model", "refit", str(tmp_path / "bundle"), "-o", str(tmp_path / "new"), "--allow-unsigned",
+              "--data-root", str(tmp_path)])  # fmt: skip
+
+    assert ended.value.code == 6
+    assert "a network for anomaly is not re-fitted" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from insitu.store.runs import StoredRun
 from insitu.types import Action, Decision, Feature, Verdict
 from tests.run import hostile
 from tests.run.hostile import arrival, frames
+from tests.waiting import until
 
 ROLES = {
     "a float as feature": {"feature": lambda f: {"luck": 1.0}},
@@ -64,7 +65,7 @@ def test_a_decision_does_not_wait_for_the_next_frame_where_several_threads_measu
 
     def reader():
         yield from (arrival(k) for k in range(3))
-        waited.append(judged.wait(10))
+        waited.append(judged.wait(60))
         yield arrival(3)
 
     def model(m):
@@ -168,10 +169,12 @@ def test_an_interrupt_after_the_source_has_ended_bounds_the_drain(go):
         time.sleep(0.05)
         return Verdict(label="normal")
 
-    began = time.monotonic()
+    stored: list[float] = []
 
     def observer(status):
-        if time.monotonic() - began > 1 and status["state"] == "running":
+        if status["frames"]["stored"] == 400:
+            stored.append(time.monotonic())
+        if stored and time.monotonic() - stored[0] > 0.3 and status["state"] == "running":
             os.kill(os.getpid(), signal.SIGTERM)
 
     summary = go(frames(400), 'budget.drain="0.2 s"', model=model, observer=observer)
@@ -261,15 +264,14 @@ def test_nothing_is_left_open_after_a_run(go):
     before = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(3):
         go(frames(20))
-    time.sleep(0.3)
-    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    until(lambda: (len(os.listdir("/proc/self/fd")), threading.active_count()) == before, "all is closed")
 
 
 def test_a_run_in_another_thread_than_main_works(go):
     found = []
     thread = threading.Thread(target=lambda: found.append(go(frames(5))))
     thread.start()
-    thread.join(30)
+    thread.join(90)
     assert found[0].records == 5
 
 

@@ -29,12 +29,12 @@ class Hand:
         return ask
 
 
-def started(tmp_path, actions: dict[int, Action], **more) -> LiveRun:
+def started(tmp_path, actions: dict[int, Action], frames: int = 8, **more) -> LiveRun:
     def rule(m):
         return Decision(action=actions[m.n], reason="because", valid_s=60.0) if m.n in actions else None
 
     hostile.told.clear()
-    hostile.told.update(reader=hostile.frames(8, pause_s=0.02), rule=rule)
+    hostile.told.update(reader=hostile.frames(frames, pause_s=0.02), rule=rule)
     bench = {"format": 1, "source": "det", "reader": {"use": "tests.run.hostile:Reader"}}
     recipe = {"features": [], "models": [], "rules": [{"use": "tests.run.hostile:Rule"}]}
     return LiveRun(setup(recipe, detectors={"bench": bench}), data_root=tmp_path, mode="act", **more)
@@ -43,7 +43,7 @@ def started(tmp_path, actions: dict[int, Action], **more) -> LiveRun:
 def test_actors_carry_out_what_the_run_decides_and_the_log_names_them(tmp_path):
     hand, seen = Hand(), []
     live = started(tmp_path, {2: Action.PAUSE, 3: Action.PAUSE, 6: Action.HALT}, actors=[hand], watch=seen.append)
-    summary = live.wait(30)
+    summary = live.wait(90)
     assert (summary.ended, live.alive) == ("halted", False)
     assert [what for what, _ in hand.asked] == ["pause", "resume", "halt"]
     assert hand.asked[-1][1].endswith("because (frame n = 6)")
@@ -55,7 +55,7 @@ def test_actors_carry_out_what_the_run_decides_and_the_log_names_them(tmp_path):
 
 def test_an_actor_that_refuses_is_logged_and_the_run_is_halted_all_the_same(tmp_path):
     live = started(tmp_path, {2: Action.HALT}, actors=[Hand(refuses="halt")])
-    assert live.wait(30).ended == "halted"
+    assert live.wait(90).ended == "halted"
     with StoredRun(live.path) as stored:
         (event,) = [e.body for e in stored.entries("event") if e.body["what"] == "not_done"]
     assert event == {"what": "not_done", "by": "hand", "asked": "halt", "why": "the shutter is stuck", "n": 2}
@@ -65,15 +65,15 @@ def test_a_watcher_that_fails_ends_nothing(tmp_path):
     def watch(record):
         raise RuntimeError("no screen")
 
-    summary = started(tmp_path, {}, watch=watch).wait(30)
+    summary = started(tmp_path, {}, watch=watch).wait(90)
     assert (summary.ended, summary.records) == ("complete", 8)
     assert any("no screen" in note for note in summary.notes)
 
 
 def test_it_can_be_stopped_from_outside_and_held(tmp_path):
-    live = started(tmp_path, dict.fromkeys(range(2, 8), Action.HALT))
+    live = started(tmp_path, dict.fromkeys(range(2, 8), Action.HALT), frames=5000)
     live.hold(True)
     threading.Timer(0.1, live.stop, args=("the scan is over",)).start()
-    summary = live.wait(30)
+    summary = live.wait(90)
     assert (summary.ended, summary.reason) == ("complete", "the scan is over")
     assert live.status()["state"] in ("stopping", "held")

@@ -305,7 +305,7 @@ def test_no_fsync_lies_on_the_decision_path(tmp_path):
         def sync(self, fd):
             if self._paths[fd].endswith("/c/0/0") and self.armed:
                 events.append("sync begins")
-                assert gate.wait(20)
+                assert gate.wait(120)
             super().sync(fd)
 
         armed = False
@@ -319,13 +319,15 @@ def test_no_fsync_lies_on_the_decision_path(tmp_path):
             events.append("decided")
             gate.set()
 
-    threading.Timer(15, gate.set).start()
+    late = threading.Timer(90, gate.set)  # where it does lie there
+    late.start()
     summary = run(
         setup(frames=60, rate="40 Hz", live=True, faults=["slipped@40"]),
         data_root=tmp_path,
         observer=observe,
         disk=disk,
     )
+    late.cancel()
     assert "sync begins" in events
     assert events.index("decided") > events.index("sync begins")
     halts = [e.n for e in entries(summary, "record") if e.body["decision"]["action"] == "HALT"]

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +19,8 @@ from insitu.sinks import epics
 from insitu.sinks.epics import PvServer
 from insitu.store.runs import StoredRun
 from insitu.types import Action, Decision, Feature, Measurement, Record, Verdict
-from tests.epics_servers import new_environment
+from tests.epics_servers import new_environment, pva_client
+from tests.waiting import gone, until
 
 PATIENCE_S = 60.0
 
@@ -35,17 +35,8 @@ def env(monkeypatch) -> dict[str, str]:
 
 @pytest.fixture
 def client(env) -> Iterator[Any]:
-    from p4p.client.thread import Context
-
-    with Context("pva", nt=False) as context:
-        yield context
-
-
-def until(there: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < end, f"waited too long until {what}"
-        time.sleep(0.02)
+    with pva_client(env) as client:
+        yield client
 
 
 def record(seq: int = 3, label: str = "normal", action: Action = Action.CONTINUE, total: float | None = 5.0) -> Record:
@@ -60,15 +51,6 @@ def served(**more: Any) -> PvServer:
     server = PvServer("T:I", models=["beam"], features={"total": "counts"}, **more)
     assert server.wait_ready(PATIENCE_S), server.problem
     return server
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        return f.read().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_record_is_pvs_with_units_and_alarms(client):
@@ -104,8 +86,8 @@ def test_what_an_operator_writes_reaches_the_run(client):
 
 def test_the_pvs_are_there_over_channel_access_too(env):
     ask = (
-        "import epics; pv = epics.PV('T:I:beam_label'); pv.wait_for_connection(10);"
-        "print('said', pv.get(as_string=True), epics.caget('T:I:frame', timeout=10))"
+        "import epics; pv = epics.PV('T:I:beam_label'); pv.wait_for_connection(60);"
+        "print('said', pv.get(as_string=True), epics.caget('T:I:frame', timeout=60))"
     )
     with served() as server:
         server.record(record(7, "change"))
@@ -183,7 +165,7 @@ def test_the_pvs_die_with_the_process_that_they_speak_for(env):
     assert process.stdout is not None
     pid = int(process.stdout.readline())
     process.kill()
-    process.wait(10)
+    process.wait(PATIENCE_S)
     process.stdout.close()
     until(lambda: gone(pid), "the IOC has ended")
 

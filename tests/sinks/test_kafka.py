@@ -143,11 +143,18 @@ def test_the_consumer_waits_for_a_topic_that_is_not_there_yet(tmp_path: Path, br
     to = Link(bootstrap=broker.bootstrap, beamline=f"t{uuid.uuid4().hex[:12]}")
     out = Outgoing(tmp_path).offer(50).seal()
     found: list[str] = []
-    reading = threading.Thread(target=lambda: found.extend(name for name, _ in documents(to, idle_s=10)))
+
+    def read() -> None:
+        for name, _ in documents(to, idle_s=60):
+            found.append(name)
+            if name == "stop":
+                return
+
+    reading = threading.Thread(target=read)
     reading.start()
     time.sleep(2)
-    Forwarder(out.folder, to).send_all(follow=False, give_up_s=30)
-    reading.join(60)
+    Forwarder(out.folder, to).send_all(follow=False, give_up_s=60)
+    reading.join(90)
     assert found == ["start", *["event"] * 49, "stop"]
 
 

@@ -5,7 +5,6 @@ import pytest
 from insitu.run import run
 from tests.documents import documents, events, sending
 from tests.settings import WINDOW
-from tests.tiled_server import ingested
 
 
 @pytest.mark.timeout(300)
@@ -18,7 +17,7 @@ def test_tiled_holds_every_event_with_its_values_texts_and_absences(tiled, tmp_p
     policy = {"features": ["*"], "verdicts": ["*"], "context": ["temperature"], "arrays": [rule], "reasons": True}
     summary = run(sending(policy, frames=12, rate="20 Hz", faults=["slipped@6"], more=more), data_root=tmp_path)
     found = documents(summary)
-    held = ingested(tiled, summary.path)
+    held = tiled.ingested(summary.path)
     assert held["start"] == summary.run_uid
     assert held["stop"] == found[-1][1]["num_events"]
     table = held["streams"]["det"]
@@ -37,6 +36,6 @@ def test_tiled_takes_runs_with_no_three_and_seven_peaks(tiled, tmp_path, peaks):
     more = {"features": [{"use": "xrd.peaks", "windows": windows}], "models": [], "rules": []}
     table = {"bench": {"format": 1, "source": "det", "reader": {"use": "tests.run.simple:Peaks", "peaks": peaks}}}
     summary = run(sending({"features": ["*"]}, detectors=table, more=more), data_root=tmp_path)
-    held = ingested(tiled, summary.path)["streams"]["det"]
+    held = tiled.ingested(summary.path)["streams"]["det"]
     for k in range(1, 8):
         assert held[f"peak{k}_position_status"] == ["ok" if k <= peaks else "absent"] * 4

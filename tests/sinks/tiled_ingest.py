@@ -40,7 +40,9 @@ def main(uri: str, ledger: str) -> None:
 
 def read(stored: Any, arrays: set[str], external: set[str]) -> dict[str, Any]:
     """What the server holds of one run."""
-    held = {"start": stored.metadata["start"]["uid"], "stop": stored.metadata["stop"]["num_events"], "streams": {}}
+    stop = stored.metadata["stop"]
+    held = {"start": stored.metadata["start"]["uid"], "stop": stop["num_events"], "ended": stop["exit_status"]}
+    held |= {"reason": stop.get("reason", ""), "streams": {}}
     for name in held["stop"]:
         base = stored[name].base
         table = base["internal"].read() if "internal" in base else {}  # a fly scan has frames alone

@@ -6,6 +6,7 @@
 2. The best few are put into a fit of the whole pattern beside the phases already found; the one that lowers its
    chi^2 most is taken if evidence, coverage and gain are high enough, and everything is fitted together (`phase_fit`).
 3. Again, until none is.
+4. What does not hold up in the fit of all together is taken out again (`phase_hold`).
 
 A candidate whose pattern is that of a phase found (cosine above ALIKE) cannot be told from it and is not tried again.
 """
@@ -18,6 +19,7 @@ import numpy as np
 
 from insitu.maths.diffraction.observed import LineWidth, Observed
 from insitu.maths.diffraction.phase_fit import Fit, Part, pattern, start
+from insitu.maths.diffraction.phase_hold import holding, near
 from insitu.maths.diffraction.phase_join import joined
 from insitu.maths.diffraction.phase_kernel import scan
 from insitu.maths.diffraction.phase_trace import Candidates, Trace, judged_part, trace_of
@@ -93,7 +95,8 @@ def search(seen: Observed, candidates: Candidates, limits: Limits) -> Found:
         judged = judged_part(seen, new, len(order), candidates, k)
         middle = np.median(seen.position)
         wide = float(new.width.fwhm(middle) / seen.width.fwhm(middle))
-        if not (new.parts[-1].scale > 0.0 and _enough(judged, limits) and 1.0 / WIDER < wide < WIDER):
+        lies = new.parts[-1].scale > 0.0 and near(new.parts[-1], limits.strain)
+        if not (lies and _enough(judged, limits) and 1.0 / WIDER < wide < WIDER):
             refused.append(k)
             continue
         fit = new
@@ -103,11 +106,18 @@ def search(seen: Observed, candidates: Candidates, limits: Limits) -> Found:
             if same > ALIKE:
                 alike[other] = k
         trace = trace_of(seen, fit, beam)
+
+    def worth(of: Fit, place: int, k: int) -> float:
+        judged = judged_part(seen, of, place, candidates, k)
+        return float(judged[0]) if _enough(judged, limits) else 0.0
+
+    fit, order = holding(seen, fit, order, beam, limits.strain, worth)
+    fit = fit if order else nothing_found(seen)
     for i, k in enumerate(order):
         judged = judged_part(seen, fit, i, candidates, k)
         score[k] = judged[1] * min(1.0, judged[0] / limits.evidence)
     _score_rest(score, ranked, candidates, trace, limits, order)
-    alike = {other: k for other, k in (rivals | alike).items() if other not in order}
+    alike = {other: k for other, k in (rivals | alike).items() if other not in order and k in order}
     return Found(tuple(order), fit, score, alike, _sigmas(candidates, trace, fit, order), unexplained(seen, fit))
 
 

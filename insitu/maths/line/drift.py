@@ -22,6 +22,10 @@ OVERSHOOT = 1.166
 
 LONG = 2.0
 """Blocks are at least so many times as long as values follow each other."""
+MOST_MEMORY = 0.45
+"""Near 0.5 there is no mean any more that a series stays at."""
+TRIED = np.linspace(-0.5, 1.0, 151)
+"""Memories that are tried."""
 CLEARLY = 2.75
 """Standard errors from which on a memory counts as seen (three in a thousand by chance, and looked for a few times)."""
 WILD = 5.0
@@ -126,26 +130,58 @@ def _of_autoregression(values: np.ndarray) -> float:
     return found
 
 
-def long_memory(values: np.ndarray) -> float:
-    """The memory d of `values` `(n,)`, 0 where none is clearly seen: their correlation dies away as lag^(2d - 1), so it
-    has no length, and the mean of n of them varies as n^(2d - 1) in place of 1 / n. From the lowest n^0.65 frequencies,
-    local Whittle (Robinson, Ann. Statist. 23, 1630 (1995)); its standard error is 1 / (2 sqrt(frequencies)).
+class Memory(NamedTuple):
+    """The exponent d of a series whose correlation dies away as lag^(2d - 1), and its standard error: 0 for one that
+    forgets, below 0.5 for one that is stationary."""
 
-    >>> long_memory(np.random.default_rng(0).normal(size=400))
-    0.0
-    >>> long_memory(np.cumsum(np.random.default_rng(0).normal(size=400))) > 0.6
-    True
+    d: float
+    error: float
+
+    @property
+    def seen(self) -> float:
+        """d where it is clearly above 0, else 0."""
+        return self.d if self.d > CLEARLY * self.error else 0.0
+
+    @property
+    def at_least(self) -> float:
+        """d less half of its standard error, from 0 to `MOST_MEMORY`: what it is at least, two times in three."""
+        return min(max(self.d - 0.5 * self.error, 0.0), MOST_MEMORY)
+
+
+def periodogram(values: np.ndarray) -> np.ndarray:
+    """Power of `values` `(n,)` at the frequencies 1/n, 2/n, ... to a half, in any unit. Mean values of it over series
+    of one length tell their memory together, and a shift of the mean spoils only that of one."""
+    return np.abs(np.fft.rfft(values - values.mean())[1:]) ** 2
+
+
+def memory(power: np.ndarray, n: int, *, series: int = 1) -> Memory:
+    """The memory of `series` series of `n` values with the mean `periodogram` `power`, from the lowest n^0.65
+    frequencies: local Whittle (Robinson, Ann. Statist. 23, 1630 (1995)); standard error 1 / (2 sqrt(frequencies)).
+
+    >>> x = np.random.default_rng(0).normal(size=400)
+    >>> memory(periodogram(x), 400).seen, memory(periodogram(np.cumsum(x)), 400).seen > 0.6
+    (0.0, True)
     """
-    n = len(values)
-    count = int(n**0.65)
-    power = np.abs(np.fft.rfft(values - values.mean())[1 : count + 1]) ** 2
-    if count < 4 or not power.max() > 0.0:
-        return 0.0
-    frequency = np.arange(1, count + 1) / n
-    tried = np.linspace(0.0, 1.0, 101)
-    level = np.log((frequency ** (2.0 * tried[:, None]) * power).mean(axis=1))
-    found = float(tried[np.argmin(level - 2.0 * tried * np.log(frequency).mean())])
-    return found if found * 2.0 * math.sqrt(count) > CLEARLY else 0.0
+    power = power[: int(n**0.65)]
+    if len(power) < 4 or not power.max() > 0.0:
+        return Memory(0.0, 0.0)
+    frequency = np.arange(1, len(power) + 1) / n
+    level = np.log((frequency ** (2.0 * TRIED[:, None]) * power).mean(axis=1))
+    found = float(TRIED[np.argmin(level - 2.0 * TRIED * np.log(frequency).mean())])
+    return Memory(found, 0.5 / math.sqrt(series * len(power)))
+
+
+def of_memory(d: float, known: int, together: int) -> float:
+    """By how much a memory d makes the variance of a mean of `together` values less one of `known` before them larger
+    than 1 / together + 1 / known. That of a mean of n values is c n^(2d - 1), with
+    c = gamma(1 - d) / ((1 + 2d) gamma(1 + d)) (Hosking, Biometrika 68, 165 (1981)); both taken as independent.
+
+    >>> of_memory(0.0, 400, 80), round(of_memory(0.3, 400, 80), 1)
+    (1.0, 15.9)
+    """
+    c = math.gamma(1.0 - d) / ((1.0 + 2.0 * d) * math.gamma(1.0 + d))
+    both = known ** (2.0 * d - 1.0) + together ** (2.0 * d - 1.0)
+    return max(1.0, c * both / (1.0 / known + 1.0 / together))
 
 
 def departures(values: np.ndarray) -> int | None:
@@ -174,7 +210,7 @@ def usual_range(values: np.ndarray) -> tuple[float, float]:
     return (low - apart, high + apart) if apart > 0.0 else (-math.inf, math.inf)
 
 
-def widened(n: int) -> float:
+def widened(n: float) -> float:
     """By what the spread of a sample of `n` is multiplied, so that the true one is hardly ever larger.
 
     >>> round(widened(30), 2), round(widened(400), 2)
@@ -183,6 +219,29 @@ def widened(n: int) -> float:
     from scipy.special import chdtri
 
     return math.sqrt((n - 1) / float(chdtri(n - 1, 1.0 - UNSURE)))
+
+
+def decay(steps: np.ndarray, slack: float) -> float:
+    """How fast the chance dies away that a cumulative sum of `steps` `(n,)`, of mean 0 and spread 1, less `slack` in
+    either direction, comes to a height h: as exp(-r h), where the mean of exp(r (step - slack)) is 1 (Lundberg's
+    exponent: Asmussen, Albrecher, Ruin Probabilities, 2nd ed. (2010), chapter IV). 2 `slack` for normal steps, which
+    is the most that is given; less where large steps in one direction are more frequent.
+
+    >>> random = np.random.default_rng(0)
+    >>> round(decay(random.normal(size=4000), 0.25), 2), 0.2 < decay(random.exponential(size=4000) - 1.0, 0.25) < 0.45
+    (0.47, True)
+    """
+
+    def grows(r: float) -> bool:
+        return max(float(np.exp(r * (sign * steps - slack)).mean()) for sign in (1.0, -1.0)) > 1.0
+
+    low, high = 0.0, 2.0 * slack
+    if not grows(high):
+        return high
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if grows(middle) else (middle, high)
+    return max(low, 0.02 * slack)
 
 
 def largest_gap(reference: np.ndarray, sample: np.ndarray) -> float:
