@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insitu.cli.model_options import Folder, Keys, Unsigned
+from insitu.cli.model_options import Folder, Keys, Unsigned, folder_of
 from insitu.cli.options import AsJson
 from insitu.cli.say import answer, size, table
 
@@ -62,7 +62,7 @@ def verify(
     """Verify a bundle: files, signature, digests, age, operators, sizes, golden outputs."""
     from insitu.models.bundle import read_bundle
 
-    bundle = read_bundle(folder, keys=key or (), allow_unsigned=allow_unsigned, least_serial=least_serial)
+    bundle = read_bundle(folder_of(folder), keys=key or (), allow_unsigned=allow_unsigned, least_serial=least_serial)
     body = {
         "verified": True, "path": str(folder), "name": bundle.manifest.name, "version": bundle.manifest.version,
         "serial": bundle.manifest.serial, "expires": bundle.manifest.expires, "digest": bundle.digest,
@@ -80,7 +80,7 @@ def show(folder: Folder, key: Keys = None, allow_unsigned: Unsigned = False, as_
     """What a bundle says of itself: task, data, figures, input, decision. It is verified first."""
     from insitu.models.bundle import read_bundle
 
-    bundle = read_bundle(folder, keys=key or (), allow_unsigned=allow_unsigned)
+    bundle = read_bundle(folder_of(folder), keys=key or (), allow_unsigned=allow_unsigned)
     body = {"manifest": bundle.manifest.to_dict(), "digest": bundle.digest, "signed_by": bundle.signed_by}
     answer(body, _text(bundle), as_json=as_json)
     return 0

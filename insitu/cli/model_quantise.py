@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insitu.cli.model_options import Folder, Keys, Labelled, LeastGain, MostLoss, Out, Runs, Serial, Sign, Unsigned
+from insitu.cli.model_options import (
+    Folder,
+    Keys,
+    Labelled,
+    LeastGain,
+    MostLoss,
+    Out,
+    Runs,
+    Serial,
+    Sign,
+    Unsigned,
+    folder_of,
+)
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot
 from insitu.cli.say import answer, table
 from insitu.errors import ModelError
@@ -107,7 +119,7 @@ def _bundle(
     for name, value in zip(("--most-loss", "--least-gain"), limits, strict=True):
         if not isfinite(value):
             raise UsageError(f"{name} {value:g}", where=name, expected="a number")
-    bundle = read_bundle(folder, keys=keys or (), allow_unsigned=allow_unsigned)
+    bundle = read_bundle(folder_of(folder), keys=keys or (), allow_unsigned=allow_unsigned)
     least = bundle.manifest.serial
     if serial is not None and serial <= least:
         raise UsageError(f"the serial {serial}", where="--serial", expected=f"more than {least}, or none: the next")

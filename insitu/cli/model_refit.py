@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insitu.cli.model_options import Keys, Serial, Sign
+from insitu.cli.model_options import Keys, Serial, Sign, folder_of
 from insitu.cli.model_registry import Root
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot
 from insitu.cli.say import answer, note, size, table
@@ -100,7 +100,7 @@ def _parent(name: str, root: Path | None, keys: list[Path], *, allow_unsigned: b
     from insitu.models.registry import Registry
 
     if not name.startswith("registry:"):
-        bundle = read_bundle(Path(name), keys=keys, allow_unsigned=allow_unsigned)
+        bundle = read_bundle(folder_of(Path(name)), keys=keys, allow_unsigned=allow_unsigned)
         return bundle, bundle.manifest.serial
     registry, name = Registry(root, keys=keys), name.removeprefix("registry:")
     return registry.read(name, "current"), max(registry.standing(name).known.values())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insitu.cli.model_options import Keys
+from insitu.cli.model_options import Keys, folder_of
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, Operator, operator_name
 from insitu.cli.say import answer, clock, table
 
@@ -159,6 +159,7 @@ def _registry(root: Path | None, keys: list[Path] | None, operator: str) -> Regi
 def _add(registry: Registry, folder: Path, *, allow_unsigned: bool) -> Bundle:
     from insitu.rollout.updating import is_update, with_update
 
+    folder = folder_of(folder)
     if not is_update(folder):
         return registry.add(folder, allow_unsigned=allow_unsigned)
     return with_update(folder, registry.bundle, lambda made: registry.add(made, allow_unsigned=allow_unsigned))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from insitu.errors import InsituError, ModelError
+from insitu.errors import InsituError, MissingExtraError, ModelError
 from insitu.models import coherence, graph, mlbom, signing
 from insitu.models.arrays import read_arrays, write_arrays
 from insitu.models.folder import read_folder, write_folder
@@ -157,7 +157,10 @@ def _outputs(found: Manifest) -> tuple[str, ...]:
 
 def open_session(model: bytes) -> "InferenceSession":
     """onnxruntime on these bytes: one thread, nodes one after the other. Raises `ModelError`."""
-    import onnxruntime as ort
+    try:
+        import onnxruntime as ort
+    except ImportError as e:
+        raise MissingExtraError("onnxruntime", "models", purpose="running a network") from e
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -18,7 +18,7 @@ from insitu.store.canonical import feature_from
 from insitu.store.runs import StoredRun
 from insitu.types import Frame, Measurement
 
-MOSTLY = 0.95
+MOSTLY = 0.8
 """A number that fewer frames have is not taken where keys are given by patterns."""
 
 
@@ -71,7 +71,7 @@ def good_run(path: Path, name: str, params: Mapping[str, Any], *, by: str = "", 
 
 
 def keys_like(paths: list[Path], patterns: list[str], *, source: str | None = None) -> tuple[str, ...]:
-    """Keys of recorded features that are like one of the patterns (`video_*`), and that nearly all frames of all runs
+    """Keys of recorded features that are like one of the patterns (`video_*`), and that most frames of all runs
     have; in order of their names. Raises `NotFoundError` where a pattern finds none."""
     had: dict[str, int] = {}
     frames = 0
@@ -92,7 +92,7 @@ def keys_like(paths: list[Path], patterns: list[str], *, source: str | None = No
             known = ", ".join(sorted(key for key in had if had[key])[:12])
             worst = ", ".join(f"{key} in {had[key]} of {frames} frames" for key in sorted(like)[:4])
             raise NotFoundError(
-                f"no feature like {pattern!r} has a value in nearly all frames" + (f" ({worst})" if worst else ""),
+                f"no feature like {pattern!r} has a value in most frames" + (f" ({worst})" if worst else ""),
                 where="--features", expected=f"some of {known}" if known else "runs with features",
             )  # fmt: skip
         chosen |= usable

@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ],
         split=split,
         metrics=metrics,
-        ranges=ranges_of(of.x, share=0.15, room=0.1),
+        ranges=ranges_of(of.x, share=0.1, room=0.1),
         decision=Judgement(
             temperature=round(temperature(logits, np.searchsorted(classes, of.state)), 4), abstain_below=0.6
         ),

@@ -69,8 +69,8 @@ class About:
 
 def fit(runs: Sequence[GoodRun], preparation: str, rate: float) -> Own:
     """Learn from good runs. Raises `UsageError` where they are too few for the rate, or for so many numbers."""
-    if not 0.0 < rate <= 0.2:
-        raise UsageError(f"a rate of {rate:g}", where="--false-alarms", expected="a share of the good frames, to 0.2")
+    if not 0.0 < rate <= 0.5:
+        raise UsageError(f"a rate of {rate:g}", where="--false-alarms", expected="a share of the good frames, to 0.5")
     used = usable(runs)
     if len(used) < own_runs.FEWEST:
         raise UsageError(

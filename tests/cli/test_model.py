@@ -95,3 +95,15 @@ def test_a_missing_package_is_answered_with_the_extra(
     code, _, err = said(capsys, "model", "verify", made)
     assert code == 2
     assert "pip install 'insitu[models]'" in err
+
+
+@pytest.mark.parametrize("name", ["gearbox_state", "pipelines/models/gearbox_state"])
+def test_a_shipped_bundle_is_shown_by_its_name_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = said(capsys, "model", "show", name)
+    assert code == 0
+    assert "gearbox_state" in out
+    (tmp_path / "gearbox_state").mkdir()  # a folder that is there is meant
+    assert said(capsys, "model", "show", "gearbox_state")[0] == 6

@@ -1,71 +1,17 @@
 """Recipes and detectors to setups: names, inputs, changes on the command line, and back from a stored run."""
 
-import copy
 import dataclasses
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import orjson
 import pytest
 
-from insitu import catalog
-from insitu.config import Setup, describe, load, load_stored, render, stored_detectors
-from insitu.errors import ConfigError, NotFoundError, UsageError
+from insitu.config import load
+from insitu.errors import ConfigError
 from insitu.types import Feature, Limit, Output
-
-RECIPE: dict[str, Any] = {
-    "format": 1,
-    "title": "two of a kind",
-    "detectors": ["left", "right"],
-    "features": [
-        {"use": "totals"},
-        {"use": "xrd.peaks", "name": "peak", "source": "l", "windows": [["38.3 deg", "39.5 deg"]]},
-    ],
-    "models": [{"use": "limits", "feature": "peak1_area", "low": "100 counts deg"}],
-    "rules": [{"use": "halt_after", "model": "limits"}],
-    "policy": {"features": ["peak1_*"]},
-}
-LEFT: dict[str, Any] = {
-    "format": 1,
-    "source": "l",
-    "live": True,
-    "shape": [4096],
-    "dtype": "uint32",
-    "dims": ["two_theta"],
-    "reader": {"use": "simulated.diffractometer", "frames": 2},
-    "calibration": {"wavelength": "1.5406 angstrom"},
-    "limits": {"exposure_s": {"min": 10, "max": 1000, "step": "0.1 s", "rate": "1 Hz", "unit": "ms"}},
-}
-RIGHT = {**LEFT, "source": "r", "live": False, "limits": {}}
-DETECTORS = {"left": LEFT, "right": RIGHT}
-FILES = {**LEFT, "live": False, "reader": {"use": "patterns"}}
-SHIPPED = [*catalog.shipped("pipelines")]
-
-
-def one(**changes: Any) -> dict[str, Any]:
-    """The recipe with the left detector alone."""
-    return {**copy.deepcopy(RECIPE), "detectors": ["left"], **changes}
-
-
-def stored(setup: Setup, folder: Path) -> Path:
-    """A run folder as far as config reads it."""
-    folder.mkdir(exist_ok=True)
-    (folder / "recipe.toml").write_text(setup.recipe_toml)
-    (folder / "detectors.toml").write_text(setup.detectors_toml)
-    for name, path in setup.files.items():
-        (folder / "files" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "files" / name).write_bytes(path.read_bytes())
-    return folder
-
-
-def digests(setup: Setup) -> dict[str, str]:
-    """Names and digests of what judges."""
-    pipeline = setup.pipeline()
-    return {stage.name: stage.digest for stage in (*pipeline.models, *pipeline.rules)}
+from tests.config.recipes import DETECTORS, LEFT, RECIPE, one
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -147,153 +93,6 @@ def test_a_reader_is_made_only_when_it_is_called() -> None:
         setup.sources[0].reader()
 
 
-def test_what_a_run_stores_makes_the_same_pipeline(tmp_path: Path) -> None:
-    setup = load(RECIPE, detectors=DETECTORS, sets=["models.limits.low=90 counts deg", "detector.left.reader.seed=7"])
-    again = load_stored(stored(setup, tmp_path))
-    assert (again.recipe_toml, again.detectors_toml) == (setup.recipe_toml, setup.detectors_toml)
-    assert digests(again) == digests(setup)
-    assert again.outputs == setup.outputs
-    assert [s.detector for s in again.sources] == [s.detector for s in setup.sources]
-    assert (again.budget, again.policy, again.simulated) == (setup.budget, setup.policy, True)
-
-
-def test_what_a_run_stores_holds_every_default() -> None:
-    recipe = tomllib.loads(load(one(), detectors=DETECTORS).recipe_toml)
-    assert recipe["models"][0]["window"] == 50
-    assert recipe["budget"]["linger"] == "5 s"
-
-
-def test_a_default_written_out_does_not_change_a_digest_and_another_value_does() -> None:
-    first = load(one(), detectors=DETECTORS)
-    same = load(one(), detectors=DETECTORS, sets=["models.limits.window=50"])
-    other = load(one(), detectors=DETECTORS, sets=["models.limits.window=60"])
-    assert digests(first) == digests(same)
-    assert digests(first)["limits"] != digests(other)["limits"]
-    assert digests(first)["limits"].startswith("blake3:")
-
-
-def test_a_stored_run_does_not_look_at_its_readers(tmp_path: Path) -> None:
-    folder = stored(load(one(), detectors=DETECTORS), tmp_path)
-    text = (folder / "detectors.toml").read_text().replace("simulated.diffractometer", "lost_lab:Reader")
-    (folder / "detectors.toml").write_text(text)
-    setup = load_stored(folder)
-    with pytest.raises(UsageError, match="not read from its instrument again"):
-        setup.sources[0].reader()
-
-
-def test_another_recipe_runs_on_the_detectors_of_a_stored_run(tmp_path: Path) -> None:
-    folder = stored(load(one(), detectors=DETECTORS), tmp_path)
-    other = load(one(models=[], rules=[]), detectors=stored_detectors(folder), purpose="replay")
-    assert other.sources[0].detector.source == "l"
-
-
-def test_the_recipe_of_a_stored_run_by_path_is_a_replay(tmp_path: Path) -> None:
-    folder = stored(load(one(), detectors=DETECTORS), tmp_path)
-    text = (folder / "detectors.toml").read_text().replace("simulated.diffractometer", "lost_lab:Reader")
-    (folder / "detectors.toml").write_text(text)
-    setup = load(str(folder / "recipe.toml"), sets=["models.limits.low=10 counts deg"])
-    assert 'low = "10 counts deg"' in setup.recipe_toml
-
-
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"has no recipe.toml"):
-        load_stored(tmp_path)
-
-
-def test_a_file_that_a_recipe_names_goes_with_the_run(tmp_path: Path) -> None:
-    (tmp_path / "empty.npy").write_bytes(b"not read here")
-    recipe = one(references=[{"name": "empty", "file": str(tmp_path / "empty.npy")}])
-    setup = load(recipe, detectors=DETECTORS)
-    assert setup.files == {"empty.npy": tmp_path / "empty.npy"}
-    assert str(tmp_path) not in setup.recipe_toml
-    again = load_stored(stored(setup, tmp_path / "run"))
-    assert again.references[0].file == tmp_path / "run" / "files" / "empty.npy"
-    assert again.references[0].source == "l"
-
-
-@pytest.mark.parametrize("inputs", ["ramp.xy", ["ramp.xy"], ["l=ramp.xy"], {"l": "ramp.xy"}])
-def test_an_input_is_what_the_reader_reads(inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "ramp.xy").write_text("1 2\n2 3\n3 4\n")
-    setup = load(one(), detectors={"left": FILES}, inputs=inputs)
-    assert tomllib.loads(setup.detectors_toml)["left"]["reader"]["path"] == str(tmp_path / "ramp.xy")
-    assert not setup.simulated
-
-
-def test_a_run_without_input_says_how_to_give_one() -> None:
-    with pytest.raises(ConfigError, match=r"reader.path: nothing says what to read.*--input PATH"):
-        load(one(), detectors={"left": FILES})
-    setup = load(one(), detectors={"left": FILES}, purpose="check")
-    with pytest.raises(UsageError, match="--input PATH"):
-        setup.sources[0].reader()
-
-
-@pytest.mark.parametrize(
-    ("inputs", "says"),
-    [
-        ("ramp.xy", "given to none of several sources"),
-        ("ll=ramp.xy", r'Did you mean "l"'),
-        (["l=a", "l=b"], "has two inputs"),
-        ("l=a", r'--input .*/a: the reader "simulated.diffractometer" of this source reads no files'),
-    ],
-)
-def test_an_input_that_fits_no_source_is_refused(inputs: Any, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        load(RECIPE, detectors=DETECTORS, inputs=inputs)
-
-
-@pytest.mark.parametrize(
-    ("text", "where", "wanted"),
-    [
-        ("budget.latency=20 ms", ("budget", "latency"), "20 ms"),
-        ("budget.measure_threads=2", ("budget", "measure_threads"), 2),
-        ('policy.features=["total", "snr"]', ("policy", "features"), ["total", "snr"]),
-        ("models.limits.low=7 counts deg", ("models", 0, "low"), "7 counts deg"),
-        ("models.0.low=7 counts deg", ("models", 0, "low"), "7 counts deg"),
-        ("title=a = b", ("title",), "a = b"),
-        ("acquire.on_invalid=stop", ("acquire", "on_invalid"), "stop"),
-    ],
-)
-def test_a_key_can_be_set_on_the_command_line(text: str, where: tuple[str | int, ...], wanted: Any) -> None:
-    found: Any = tomllib.loads(load(one(), detectors=DETECTORS, sets=[text]).recipe_toml)
-    for part in where:
-        found = found[part]
-    assert found == wanted
-
-
-@pytest.mark.parametrize("text", ["detector.reader.seed=5", "detector.left.reader.seed=5"])
-def test_a_key_of_the_only_detector_can_be_set(text: str) -> None:
-    detectors = tomllib.loads(load(one(), detectors=DETECTORS, sets=[text]).detectors_toml)
-    assert detectors["left"]["reader"]["seed"] == 5
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("budget.latancy=20 ms", r'--set budget.latancy=20 ms: budget.latancy: .*Did you mean "latency"'),
-        ("budget.latency=20 mm", r'--set budget.latency=20 mm: budget.latency: "mm" cannot be converted'),
-        ("nothing", "sets nothing"),
-        ("a..b=1", "is not a key"),
-        ("models.limit.low=1", r'no entry is named "limit"; expected one of limits, 0. Did you mean "limits"'),
-        ("title.deep=1", "is a value, not a table"),
-        ("detector.reader.seed=5", r'no detector is named "reader"'),
-        ("detector.lft.codec=small", r'Did you mean "left"'),
-        ("detector.left=1", "is no key of a detector"),
-        ("detector=1", "names no key of the detector"),
-        ("detector.left.codec=smal", r'--set detector.left.codec=smal: .*Did you mean "small"'),
-    ],
-)
-def test_a_change_that_fits_nothing_is_refused(text: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        load(RECIPE, detectors=DETECTORS, sets=[text])
-
-
-def test_what_is_given_is_not_changed() -> None:
-    recipe, detectors = copy.deepcopy(RECIPE), copy.deepcopy(DETECTORS)
-    load(recipe, detectors=detectors, sets=["models.limits.low=1 counts deg", "detector.left.reader.seed=3"])
-    assert (recipe, detectors) == (RECIPE, DETECTORS)
-
-
 LAB = """
 from typing import Annotated
 from insitu.types import Feature, Output
@@ -356,50 +155,6 @@ def test_one_key_in_two_units_is_refused() -> None:
     ]
     with pytest.raises(ConfigError, match=r'total is in "counts" for source l and in "arb" for source r'):
         load({**RECIPE, "features": features, "models": [], "rules": [], "policy": {}}, detectors=DETECTORS)
-
-
-PONI = """poni_version: 2.1
-Detector: Detector
-Detector_config: {"pixel1": 1e-4, "pixel2": 1e-4, "max_shape": [64, 64]}
-Distance: 0.2
-Poni1: 0.003
-Poni2: 0.003
-Rot1: 0
-Rot2: 0
-Rot3: 0
-Wavelength: 1e-10
-"""
-
-
-def needed(recipe: str, folder: Path) -> list[str]:
-    """What a shipped recipe has to be given before it can run: files that only its user has."""
-    if recipe != "xrd_2d":
-        return []
-    (folder / "a.poni").write_text(PONI)
-    return [f"detector.geometry.poni={folder / 'a.poni'}"]
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
-def test_a_shipped_recipe_loads_describes_and_reads_back(path: Path, tmp_path: Path) -> None:
-    setup = load(path, purpose="check", sets=needed(path.stem, tmp_path))
-    assert (setup.name, bool(setup.title)) == (path.stem, True)
-    again = load_stored(stored(setup, tmp_path))
-    assert (again.recipe_toml, digests(again)) == (setup.recipe_toml, digests(setup))
-    description = describe(setup)
-    assert orjson.loads(orjson.dumps(description)) == description
-    text = render(description)
-    assert all(key in text for keys in setup.outputs.values() for key in keys)
-    assert all(source.detector.source in text for source in setup.sources)
-
-
-@pytest.mark.parametrize("path", catalog.shipped("detectors"), ids=lambda path: path.stem)
-def test_a_shipped_detector_loads(path: Path) -> None:
-    setup = load({"format": 1, "detectors": [str(path)]}, purpose="check")
-    assert setup.sources[0].detector.name == path.stem
-
-
-def test_there_are_shipped_recipes() -> None:
-    assert {"xrd_1d", "xrd_heating_demo"} <= {path.stem for path in SHIPPED}
 
 
 def test_importing_config_imports_nothing_heavy() -> None:

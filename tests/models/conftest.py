@@ -8,6 +8,7 @@ import pytest
 
 from insitu.models import signing
 from tests import networks
+from tests.bundles import convolutions, written
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory, pair: tuple[Path, Path]) -> 
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     networks.write(folder, pair[0])
     return folder
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory, pair: tuple[Path, Path]) -> list[Path]:
+    """Serials 1, 2 and 3 of one model, signed. Not to be changed."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return [
+        written(folder / f"tiny{k}", convolutions(seed=k), key=pair[0], serial=k, version=f"1.{k}.0") for k in (1, 2, 3)
+    ]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a bundle says of itself fits together, or it is refused before a frame is seen."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from onnx import helper
 
-from insitu.errors import ModelError
+from insitu.errors import MissingExtraError, ModelError
 from insitu.models import coherence
 from insitu.models.manifest import Judgement, Preparation, Ranges, Tensor
 from insitu.models.preparing import digest
@@ -90,3 +91,10 @@ def test_a_network_that_makes_scores_of_its_logits_itself_is_refused(tmp_path: P
 
     assert "without its last" in str(refused.value)
     assert not (tmp_path / "tiny").exists()
+
+
+def test_without_onnxruntime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+    with pytest.raises(MissingExtraError, match=r"insitu\[models\]"):
+        bundles.bundle.open_session(b"")

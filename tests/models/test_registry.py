@@ -11,25 +11,12 @@ from insitu.errors import ModelError, NotFoundError, StorageError
 from insitu.models.registry import Registry
 from insitu.store.ledger import link
 from tests import switches
-from tests.bundles import convolutions, pair, written
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return pair(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory, keys: tuple[Path, Path]) -> list[Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    return [
-        written(folder / f"tiny{k}", convolutions(seed=k), key=keys[0], serial=k, version=f"1.{k}.0") for k in (1, 2, 3)
-    ]
+from tests.bundles import convolutions, written
 
 
 @pytest.fixture
-def registry(tmp_path: Path, keys: tuple[Path, Path], bundles: list[Path]) -> Registry:
-    found = Registry(tmp_path / "models", keys=[keys[1]], operator="me")
+def registry(tmp_path: Path, pair: tuple[Path, Path], bundles: list[Path]) -> Registry:
+    found = Registry(tmp_path / "models", keys=[pair[1]], operator="me")
     for bundle in bundles:
         found.add(bundle)
     return found
@@ -71,8 +58,8 @@ def test_an_older_bundle_is_refused_and_rollback_is_named(registry: Registry) ->
             step("tiny", "1")
 
 
-def test_one_serial_has_one_content(registry: Registry, tmp_path: Path, keys: tuple[Path, Path]) -> None:
-    other = written(tmp_path / "other", convolutions(seed=9), key=keys[0], serial=3)
+def test_one_serial_has_one_content(registry: Registry, tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    other = written(tmp_path / "other", convolutions(seed=9), key=pair[0], serial=3)
     with pytest.raises(ModelError, match="serial 3 of tiny is taken"):
         registry.add(other)
 
@@ -201,9 +188,9 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(registry: Registry
 
 
 def test_a_kill_at_any_moment_leaves_a_verified_current_bundle(
-    registry: Registry, keys: tuple[Path, Path], bundles: list[Path]
+    registry: Registry, pair: tuple[Path, Path], bundles: list[Path]
 ) -> None:
     """A sample; `make prove` does hundreds."""
     registry.activate("tiny", "1")
     for seed in range(3):
-        switches.killed(registry.root, keys[1], bundles, seed)
+        switches.killed(registry.root, pair[1], bundles, seed)

@@ -15,9 +15,7 @@ from insitu.cli import main
 from insitu.errors import ModelError, StorageError
 from insitu.models.journal_head import NAME
 from insitu.models.registry import Registry
-from tests.bundles import convolutions, pair, written
 
-SERIALS = (1, 2, 3)
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -37,21 +35,8 @@ for _ in range(5):
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return pair(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory, keys: tuple[Path, Path]) -> list[Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    return [
-        written(folder / f"tiny{k}", convolutions(seed=k), key=keys[0], serial=k, version=f"1.{k}.0") for k in SERIALS
-    ]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, keys: tuple[Path, Path], bundles: list[Path]) -> Path:
-    registry = Registry(tmp_path_factory.mktemp("registry") / "models", keys=[keys[1]])
+def made(tmp_path_factory: pytest.TempPathFactory, pair: tuple[Path, Path], bundles: list[Path]) -> Path:
+    registry = Registry(tmp_path_factory.mktemp("registry") / "models", keys=[pair[1]])
     for bundle in bundles[:2]:
         registry.add(bundle)
     registry.activate("tiny", "1")
@@ -60,9 +45,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, keys: tuple[Path, Path], bund
 
 
 @pytest.fixture
-def registry(made: Path, tmp_path: Path, keys: tuple[Path, Path]) -> Registry:
+def registry(made: Path, tmp_path: Path, pair: tuple[Path, Path]) -> Registry:
     """Two bundles, the second in force; four entries."""
-    return Registry(shutil.copytree(made, tmp_path / "models"), keys=[keys[1]])
+    return Registry(shutil.copytree(made, tmp_path / "models"), keys=[pair[1]])
 
 
 def cut(registry: Registry, entries: int) -> None:
@@ -152,12 +137,12 @@ def test_a_head_that_lags_or_is_missing_is_no_fault_and_one_that_is_nonsense_is(
 
 
 def test_two_processes_that_add_and_switch_at_once_leave_one_valid_chain(
-    tmp_path: Path, keys: tuple[Path, Path], bundles: list[Path]
+    tmp_path: Path, pair: tuple[Path, Path], bundles: list[Path]
 ) -> None:
     root, go = tmp_path / "models", tmp_path / "go"
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(root), str(keys[1]), name, str(go), *map(str, bundles)],
+            [sys.executable, "-c", WRITER, str(root), str(pair[1]), name, str(go), *map(str, bundles)],
             stderr=subprocess.PIPE,
         )
         for name in ("one", "two")
@@ -165,11 +150,11 @@ def test_two_processes_that_add_and_switch_at_once_leave_one_valid_chain(
     go.touch()
     errors = [writer.communicate(timeout=120)[1].decode() for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0], errors
-    registry = Registry(root, keys=[keys[1]])
+    registry = Registry(root, keys=[pair[1]])
     entries = registry.entries()
     assert [e.kind for e in entries].count("add") == len(bundles), "each bundle once, whoever came first"
     assert {e.body["operator"] for e in entries} == {"one", "two"}
-    assert registry.choose("tiny", 0.0).acting.manifest.serial == SERIALS[-1]
+    assert registry.choose("tiny", 0.0).acting.manifest.serial == len(bundles)
     assert not list((root / "incoming").iterdir())
 
 

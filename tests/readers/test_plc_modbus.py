@@ -63,8 +63,9 @@ class TestModbus(ReaderContract):
 def test_registers_of_every_kind_are_read_in_their_units(server):
     before = time.time_ns()
     found = [a for a in items(modbus(server, count=3)) if isinstance(a, Arrival)]
-    assert [a.source_seq for a in found] == [0, 1, 2]
-    frame = found[0]
+    frame, *later = found
+    seqs = [a.source_seq or 0 for a in found]
+    assert (seqs[0], len(later), seqs) == (0, 2, sorted({*seqs})), "a slow machine misses polls, and counts them"
     assert (frame.dims, frame.data.shape, frame.data.dtype) == (("channel", "sample"), (5, 1), np.dtype(np.float64))
     np.testing.assert_allclose(frame.data[:, 0], [1234, 21.5, -0.5, 77, 1])
     assert frame.unit == ("1/min", "degC", "N m", "", "")
@@ -76,8 +77,12 @@ def test_registers_of_every_kind_are_read_in_their_units(server):
 
 def test_a_window_holds_several_polls_and_one_channel_has_no_dimension_of_its_own(server):
     found = [a for a in items(modbus(server, {"a": {"address": 1}}, window=5, count=2)) if isinstance(a, Arrival)]
-    assert [a.data.tolist() for a in found] == [[5678.0] * 5] * 2
-    assert [a.context["first_sample"].value for a in found] == [0, 5]
+    for frame in found:
+        assert frame.data.shape == (5,)
+        read = frame.data if frame.mask is None else frame.data[~frame.mask]  # a slow machine misses polls
+        assert {*read.tolist()} == {5678.0}
+    first, second = (a.context["first_sample"].value or 0.0 for a in found)
+    assert (first, second > first, second % 5) == (0, True, 0)
     assert found[0].duration_ns == 100_000_000
 
 

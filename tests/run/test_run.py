@@ -3,34 +3,13 @@
 import os
 import signal
 import threading
-import time
 
-import numpy as np
 import pytest
 
-from insitu.errors import StorageError
-from insitu.replay import verify
 from insitu.run import run
-from insitu.store.recover import find_unsealed
 from insitu.store.runs import StoredRun
+from tests.run.reading import entries, proven
 from tests.settings import detector, setup
-
-
-def entries(summary, *kinds):
-    from pathlib import Path
-
-    with StoredRun(Path(summary.path)) as stored:
-        return list(stored.entries(*kinds))
-
-
-def proven(summary):
-    from pathlib import Path
-
-    report = verify(Path(summary.path))
-    assert report.identical, report.findings
-    assert report.mode == "byte for byte"
-    assert report.records == summary.records
-    return report
 
 
 def test_a_run_stores_measures_judges_and_seals_every_frame(tmp_path):
@@ -138,136 +117,6 @@ def test_finish_ends_the_run_with_exit_0(tmp_path):
     assert "temperature" in summary.reason
 
 
-def test_a_frame_larger_than_the_credit_is_a_clear_error(tmp_path):
-    found = {"bench": {k: v for k, v in detector(frames=5).items() if k not in ("shape", "dtype")}}
-    summary = run(setup(None, 'budget.in_flight="8 kB"', detectors=found), data_root=tmp_path)
-    assert summary.exit_code == 3
-    assert "larger than the whole credit" in summary.reason
-    assert "budget.in_flight" in str(summary.error)
-
-
-def test_a_file_source_waits_for_credit_and_loses_nothing(tmp_path):
-    summary = run(setup(None, 'budget.in_flight="40 kB"', frames=80), data_root=tmp_path)
-    assert summary.frames["stored"] == summary.records == 80
-    proven(summary)
-
-
-def test_a_live_source_without_credit_drops_frames_counts_them_and_keeps_their_rows(tmp_path, monkeypatch):
-    from insitu.store.writer import RunWriter
-
-    plain = RunWriter.commit
-
-    def slow(self):
-        time.sleep(0.05)
-        return plain(self)
-
-    monkeypatch.setattr(RunWriter, "commit", slow)
-    summary = run(setup(None, 'budget.in_flight="60 kB"', frames=200, live=True), data_root=tmp_path)
-    f = summary.frames
-    assert f["dropped"] > 0
-    assert f["stored"] + f["dropped"] == f["expected"] == 200
-    monkeypatch.undo()
-    proven(summary)
-
-
-def test_a_live_source_that_is_behind_sheds_analysis_never_storage(tmp_path, monkeypatch):
-    from insitu.pipeline import Pipeline
-
-    plain = Pipeline.measure
-
-    def slow(self, *a):
-        time.sleep(0.02)
-        return plain(self, *a)
-
-    monkeypatch.setattr(Pipeline, "measure", slow)
-    summary = run(setup(None, 'budget.lag="0.1 s"', frames=150, live=True, rate="500 Hz"), data_root=tmp_path)
-    assert summary.frames["stored"] == 150
-    assert summary.analysis["shed"] > 20
-    assert summary.analysis["analysed"] + summary.analysis["shed"] == 150
-    monkeypatch.undo()
-    proven(summary)
-
-
-def test_a_storage_fault_in_mid_run_ends_with_exit_4_and_what_was_acknowledged_is_recovered(tmp_path):
-    import errno
-
-    from insitu.store.files import Disk
-    from insitu.store.recover import recover
-
-    class Full(Disk):
-        budget = 2_000_000
-
-        def _pwrite(self, fd, buffers, offset):
-            done = super()._pwrite(fd, buffers, offset)
-            self.budget -= done
-            if self.budget < 0:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return done
-
-    summary = run(setup(frames=2000), data_root=tmp_path, disk=Full())
-    assert summary.exit_code == 4
-    assert "No space left" in summary.reason
-    (folder,) = find_unsealed(tmp_path)
-    report = recover(folder)
-    assert report["frames"] == summary.frames["stored"] > 0
-    assert verify(folder).identical
-
-
-def test_the_next_run_recovers_what_a_killed_one_left_and_says_so(tmp_path):
-    first = run(setup(frames=20), data_root=tmp_path)
-    from pathlib import Path
-
-    (Path(first.path) / "seal.json").unlink()
-    second = run(setup(frames=5), data_root=tmp_path)
-    assert second.recovered == (first.run_uid,)
-    assert any(first.run_uid in note for note in second.notes)
-    proven(first)
-
-
-def test_a_read_only_root_is_refused_before_anything_is_taken(tmp_path, monkeypatch):
-    def refuse(path, *a, **k):
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr(os, "makedirs", refuse)
-    with pytest.raises(StorageError, match="Read-only") as error:
-        run(setup(frames=5), data_root=tmp_path / "new")
-    assert "--data-root" in error.value.remedy
-
-
-def test_an_exception_in_a_feature_is_a_fault_in_the_record_and_the_run_goes_on(tmp_path):
-    recipe = {"features": [{"use": "totals"}, {"use": "tests.run.broken:Broken"}], "models": [], "rules": []}
-    summary = run(setup(recipe, frames=10), data_root=tmp_path)
-    assert summary.ended == "complete"
-    records = entries(summary, "record")
-    assert [bool(r.body.get("faults")) for r in records] == [k % 2 == 1 for k in range(10)]
-    assert "bad luck" in records[1].body["features"]["luck"]["why"]
-    proven(summary)
-
-
-def test_a_reader_that_fails_ends_the_source_with_exit_3_and_the_data_before_is_safe(tmp_path):
-    found = {"bench": {"format": 1, "source": "det", "reader": {"use": "tests.run.broken:FailingReader"}}}
-    summary = run(setup({"features": [], "models": [], "rules": []}, detectors=found), data_root=tmp_path)
-    assert (summary.ended, summary.exit_code) == ("failed", 3)
-    assert summary.frames["stored"] == 7
-    assert "the cable fell out" in summary.reason
-    proven(summary)
-
-
-def test_invalid_things_are_quarantined_whole_and_the_run_goes_on_or_not(tmp_path):
-    from pathlib import Path
-
-    found = {"bench": {"format": 1, "source": "det", "reader": {"use": "tests.run.broken:SometimesInvalid"}}}
-    recipe = {"features": [], "models": [], "rules": []}
-    summary = run(setup(recipe, detectors=found), data_root=tmp_path)
-    assert (summary.frames["invalid"], summary.frames["stored"], summary.ended) == (3, 6, "complete")
-    (entry, *_) = entries(summary, "invalid")
-    assert entry.body["reason"] == "line 3: not a number"
-    assert (Path(summary.path) / "quarantine/det" / str(entry.body["seq"])).read_bytes() == b"junk 2"
-    proven(summary)
-    stopped = run(setup(recipe, 'acquire.on_invalid="stop"', detectors=found), data_root=tmp_path)
-    assert (stopped.ended, stopped.exit_code) == ("failed", 3)
-
-
 def test_hold_and_release_reach_a_running_process_and_hold_wins(tmp_path):
     import json
 
@@ -357,31 +206,3 @@ def test_after_commit_an_action_is_offered_only_once_its_record_is_on_disk(tmp_p
         run(setup(None, 'budget.act="after_commit"', frames=60, faults=["slipped@40"]), data_root=tmp_path, mode="act")
     assert order[0] == "record"
     assert "act" in order
-
-
-def test_memory_does_not_hold_frames_after_their_commit(tmp_path):
-    import gc
-
-    summary = run(setup(frames=300), data_root=tmp_path)
-    gc.collect()
-    alive = sum(isinstance(o, np.ndarray) and o.shape == (4096,) and o.dtype == np.uint32 for o in gc.get_objects())
-    assert summary.records == 300
-    assert alive < 10
-
-
-def test_tiny_frames_take_credit_for_what_surrounds_them_and_give_all_of_it_back(tmp_path, monkeypatch):
-    """256 bytes of data are some kilobytes of memory: the queue of a fast source is bounded all the same."""
-    from insitu.run.credit import Credit
-    from insitu.run.intake import OVERHEAD
-
-    seen = []
-    plain = Credit.__init__
-    monkeypatch.setattr(Credit, "__init__", lambda self, limit: (plain(self, limit), seen.append(self))[0])
-    tiny = {"bench": {"format": 1, "source": "det", "reader": {"use": "tests.run.simple:Tiny", "frames": 400}}}
-    more = {"features": [{"use": "totals"}], "models": [], "rules": []}
-    summary = run(setup(more, 'budget.in_flight="100 kB"', detectors=tiny), data_root=tmp_path)
-    (credit,) = seen
-    assert (summary.frames["stored"], summary.records) == (400, 400)
-    assert OVERHEAD + 256 <= credit.peak <= 100_000
-    assert credit.peak % (OVERHEAD + 256) == 0, "nothing else was counted"
-    assert credit.used == 0
