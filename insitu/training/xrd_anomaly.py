@@ -1,32 +1,26 @@
 """How far a powder pattern is from what is normal: an anomaly score with a threshold for a declared false-alarm rate.
 
     python -m insitu.training.xrd_anomaly --out pipelines/models/xrd_anomaly [--key FILE] [--quick]
-    python -m insitu.training.xrd_anomaly --out my_sample --normal FOLDER_OF_PATTERNS
 
 Principal components of normal patterns and what they leave, over each pattern's noise (`insitu.training.whitening`).
-The shipped one knows the simulated diffractometer and its five samples, at 250 to 480 K: in the simulator's terms, and
-any other sample is an anomaly to it. `--normal` makes one for a sample of yours, from patterns of a good run; its
-threshold then comes from every fifth of them, which the components have not seen.
+It knows the simulated diffractometer and its five samples, at 250 to 480 K: in the simulator's terms, and any other
+sample is an anomaly to it. For a sample of yours, `insitu model fit` makes one from your own good runs.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from insitu.errors import SourceError
 from insitu.maths.diffraction.phases import SAMPLES
 from insitu.models.manifest import Judgement
 from insitu.models.preparing import preparation
-from insitu.readers.diffraction import Patterns as PatternFiles
 from insitu.readers.simulated import Diffractometer
 from insitu.training import trials, whitening
 from insitu.training.metrics import threshold_for
 from insitu.training.options import Options, options
-from insitu.training.publish import data, files_digest, publish, ranges_of, settings_digest
-from insitu.types import Arrival, Frame
+from insitu.training.publish import data, publish, ranges_of, settings_digest
+from insitu.types import Frame
 
 PARAMS = {"grid": "q", "low": 1.5, "high": 4.1, "points": 768, "normalise": "area", "scale": "sqrt", "coverage": 0.98}
 RATE = 2e-6
@@ -103,74 +97,31 @@ def simulated(chosen: Options) -> tuple[whitening.Patterns, float, list[dict[str
     return made, level, [dict(m) for m in (*metrics, *trials.table(bad, level, data="simulated", split=SPLIT))], known
 
 
-def measured(folder: Path, params: dict[str, Any]) -> tuple[whitening.Patterns, float, np.ndarray, list[Path]]:
-    """Learn from the patterns of a folder: components of four fifths, threshold of the rest; inputs, files."""
-    some = [trials.frame_of(a, i) for i, a in enumerate(PatternFiles(str(folder))()) if isinstance(a, Arrival)]
-    rows, lost = trials.inputs(some, network_input(params))
-    if len(rows) < 10:
-        raise SourceError(
-            f"{len(rows)} of {len(rows) + lost} patterns can be used", where=str(folder), expected="10 or more",
-            remedy="They must cover the same range of Q, and their wavelength must be known",
-        )  # fmt: skip
-    held = np.arange(len(rows)) % 5 == 2
-    made = whitening.patterns([rows[~held]])
-    level = threshold_for(made(rows[held]), 1.0 / len(rows))
-    return made, level, rows, sorted(p for p in folder.iterdir() if p.is_file())
-
-
-def range_of(folder: Path) -> dict[str, Any]:
-    """The preparation for the patterns of a folder: the range of Q that all of them cover."""
-    low, high = 0.0, np.inf
-    for arrival in PatternFiles(str(folder))():
-        wave = arrival.context.get("wavelength") if isinstance(arrival, Arrival) else None
-        if isinstance(arrival, Arrival) and wave is not None and wave.value:
-            ends = arrival.axes["two_theta"].values[[0, -1]]
-            q = 4.0 * np.pi / float(wave.value) * np.sin(np.radians(ends) / 2.0)
-            low, high = max(low, float(q[0])), min(high, float(q[1]))
-    if not high > low + 0.1:
-        raise SourceError("the patterns have no range of Q in common", where=str(folder), expected="a known wavelength")
-    wide = 0.005 * (high - low)
-    return {**PARAMS, "low": round(low + wide, 4), "high": round(high - wide, 4), "points": 2048}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--normal", type=Path, default=None)
-    own, rest = parser.parse_known_args(arguments)
-    chosen = options(rest, __doc__ or "")
+    """Learn, set the threshold, measure, write the bundle."""
+    chosen = options(arguments, __doc__ or "")
     settings = {**PARAMS, "rate": RATE, "samples": sorted(SAMPLES), "learn": LEARN, "seed": chosen.seed}
-    if own.normal is None:
-        params, (made, level, metrics, known) = PARAMS, simulated(chosen)
-        body = data("simulated diffractometer", settings_digest(settings), "simulated", len(known))
-        about = (
-            f"How far a powder pattern is from those of the simulated diffractometer ({', '.join(sorted(SAMPLES))}; "
-            "250 to 480 K, 1,500 to 12,000 counts). In the simulator's terms: any other sample is an anomaly to it."
-        )
-        rate = RATE
-    else:
-        params = range_of(own.normal)
-        made, level, known, files = measured(own.normal, params)
-        body = data(own.normal.name, files_digest(files), "real", len(known))
-        about, rate = f"How far a powder pattern is from the {len(known)} of {own.normal.name}.", 1.0 / len(known)
-        held = trials.Trial("held", made(known[np.arange(len(known)) % 5 == 2]))
-        metrics = [dict(trials.false_alarms([held], level, data="real", split="every fifth pattern"))]
+    made, level, metrics, known = simulated(chosen)
     publish(
         chosen,
         name="xrd_anomaly",
         script="insitu.training.xrd_anomaly",
         task="anomaly",
         modality="xrd",
-        description=about,
+        description=(
+            f"How far a powder pattern is from those of the simulated diffractometer ({', '.join(sorted(SAMPLES))}; "
+            "250 to 480 K, 1,500 to 12,000 counts). In the simulator's terms: any other sample is an anomaly to it."
+        ),
         labels=[],
         model=made.graph(),
-        preparation=("pattern", params),
+        preparation=("pattern", PARAMS),
         golden=known[:: max(1, len(known) // 12)][:12],
         output_names=("score",),
-        trained_on=[body],
-        split=SPLIT if own.normal is None else "every fifth pattern",
+        trained_on=[data("simulated diffractometer", settings_digest(settings), "simulated", len(known))],
+        split=SPLIT,
         metrics=metrics,
         ranges=ranges_of(known, share=1.0),
-        decision=Judgement(threshold=round(level, 4), false_alarms=rate),
+        decision=Judgement(threshold=round(level, 4), false_alarms=RATE),
         batch_exact=False,
     )
 
