@@ -258,12 +258,13 @@ def test_the_operator_lets_a_plan_go_on_that_a_rule_has_paused_for_good(engine, 
     camera, heard, resumed = Camera(), Heard(engine), list[bool]()
 
     def before(k: int) -> None:
-        camera.current = 0.0 if 4 <= k < 7 else 100.0
+        camera.current = 100.0 if k < 4 or resumed else 0.0
 
     def operator() -> None:
-        until(lambda: insitu.device.suspend.get() == 1)
-        insitu.resume()
+        until(lambda: insitu.device.suspend.get() == 1, "the rule asks for a pause")
+        until(lambda: stands(heard) and insitu.device.frame.get() == len(heard["event"]) - 1, "all is judged")
         resumed.append(True)
+        insitu.resume()
 
     with session(engine, tmp_path, PAUSE) as insitu:
         threading.Thread(target=operator, daemon=True).start()
@@ -272,6 +273,13 @@ def test_the_operator_lets_a_plan_go_on_that_a_rule_has_paused_for_good(engine, 
     assert [e["command"] for e in entries(insitu, "operator")] == ["resume"]
     assert [a["decision"]["action"] for a in entries(insitu, "action")] == ["PAUSE"]
     assert stored(insitu) == len(heard["event"])
+
+
+def stands(heard: Heard, seconds: float = 0.5) -> bool:
+    """Whether the plan gives no events."""
+    known = len(heard["event"])
+    time.sleep(seconds)
+    return len(heard["event"]) == known
 
 
 def test_a_detector_that_stalls_is_told_logged_and_acted_on_as_declared(engine, tmp_path):
