@@ -157,7 +157,7 @@ insitu = Session(Engine(), recipe, data_root=sys.argv[1], detectors={"bench": be
 plan = Plan(insitu.feed)
 for k in range(20):
     plan.picture(np.full((3, 4), k, "u2"))
-while insitu.device.frame.get() < 1:
+while insitu.device.frame.get() < 19:
     time.sleep(0.01)
 print(insitu.pid, insitu.run.path, flush=True)
 time.sleep(600)
