@@ -178,3 +178,25 @@ def test_a_label_is_right_as_people_write_it_and_as_features_do(tmp_path: Path, 
     assert review(registry, "gear", tmp_path / "data", Criteria(frames=10), wrong).evidence.right_current == 0
     found = review(registry, "gear", tmp_path / "data", Criteria(frames=10), {"insitu:other/det/1": "healthy"})
     assert found.against[0] == "none of the 1 labelled frames is of a run in which both looked on"
+
+
+def test_a_canary_that_is_too_slow_for_the_budget_is_rolled_back_and_no_frame_is_lost(
+    tmp_path: Path, registry: Registry
+) -> None:
+    """It computes 0.7 billion multiplications for a frame, and the budget is 5 ms."""
+    points = 4096
+    slow = bundles.convolutions(points=points, width=256)
+    added(registry, tmp_path, slow, shape=(1, points), params={**bundles.PATTERN, "points": points})
+    registry.canary("tiny", "2", share=1.0)
+
+    folder = Path(
+        run(load({**RECIPE, "budget": {"latency": "5 ms"}}, detectors={"bench": BENCH}), data_root=tmp_path).path
+    )
+    (told,) = after_run(registry, folder, Criteria())
+
+    assert "rolled back" in told
+    assert "the budget is 5 ms" in told
+    assert registry.standing("tiny").canary is None
+    with StoredRun(folder) as stored:
+        assert stored.counts()["frames"]["stored"] == 12
+    assert verify(folder).identical
