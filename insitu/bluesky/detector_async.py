@@ -182,6 +182,9 @@ class _Acquire(DetectorAcquireLogic):
             self.detector.written.tell(count)
 
     async def wait_for_idle(self) -> None:
+        """Also for a frame that nobody waited for to the end, because another detector of its point failed: what it
+        counts must not end the next."""
+        await asyncio.to_thread(self.detector.frames.join)
         failed, self._failed = self._failed, None
         if failed is not None:
             raise failed

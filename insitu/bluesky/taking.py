@@ -66,6 +66,7 @@ class Taking:
         """Of every frame, and between two events of a fly scan."""
         self._number = 0  # of the next frame, on and on
         self._one_at_a_time = threading.Lock()
+        self._newest: threading.Thread | None = None
         self.series: Series | None = None
         """The one that goes on, from staging to unstaging."""
         self.reading = self._address(None)
@@ -96,7 +97,13 @@ class Taking:
                 else:
                     done(None)
 
-        threading.Thread(target=run, name=f"insitu-{self.name}", daemon=True).start()
+        self._newest = threading.Thread(target=run, name=f"insitu-{self.name}", daemon=True)
+        self._newest.start()
+
+    def join(self) -> None:
+        """Wait until what was started is done."""
+        if self._newest is not None:
+            self._newest.join()
 
     # ---- what is done in threads ----
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +189,36 @@ def steps(device: Any, frames: int, before: Any):
             yield from bps.trigger_and_read([device])
 
     return inner()
+
+
+def test_a_frame_that_nobody_waits_for_any_more_does_not_end_the_next_point(engine, tmp_path):
+    """The camera fails at the second point, and the plan goes on while the spectrometer still takes its frame."""
+    point, asked = [0], iter(range(100))
+
+    def fails() -> np.ndarray:
+        if next(asked) == 1:
+            raise OSError("no light")
+        return np.zeros((6, 5), "u2")
+
+    def slow() -> np.ndarray:
+        time.sleep(0.3)
+        return np.full(40, float(point[0]))
+
+    with session(engine, tmp_path, "img", "spec") as insitu:
+        camera = AsyncInsituDetector(insitu, "img", fails, wait_s=30.0)
+        spectrometer = AsyncInsituDetector(insitu, "spec", slow, wait_s=30.0)
+        engine(ensure_connected(camera, spectrometer))
+
+        @bpp.stage_decorator([camera, spectrometer])
+        @bpp.run_decorator()
+        def plan():
+            for k in range(4):
+                point[0] = k
+                with suppress(FailedStatus):
+                    yield from bps.trigger_and_read([camera, spectrometer])
+
+        engine(plan())
+    (summary,) = insitu.summaries
+    with StoredRun(Path(summary.path)) as stored:
+        taken = [int(f.data[0]) for f in stored.frames("spec")]
+    assert taken == [0, 2, 2, 3]
