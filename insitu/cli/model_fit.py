@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insitu.cli.model_options import Keys, Serial, Sign
+from insitu.cli.model_options import Keys, Serial, Sign, folder_of
 from insitu.cli.model_registry import Root
 from insitu.cli.options import DATA_ROOT, AsJson, DataRoot, runs
 from insitu.cli.say import answer, note, table
@@ -97,10 +97,9 @@ def _parent(name: str, root: Path | None, keys: list[Path], *, allow_unsigned: b
     if name.startswith("registry:"):
         bundle = Registry(root, keys=keys).read(name.removeprefix("registry:"), "current")
     else:
-        shipped = catalog.shipped_folder("pipelines") / "models"
-        places = [Path(name), Path("pipelines") / "models" / name, shipped / name]
-        folder = next((place for place in places if (place / "manifest.json").is_file()), None)
-        if folder is None:
+        folder = folder_of(Path(name))
+        if not (folder / "manifest.json").is_file():
+            shipped = catalog.shipped_folder("pipelines") / "models"
             known = sorted(path.parent.name for path in shipped.glob("*_anomaly/manifest.json"))
             raise NotFoundError(
                 f'no bundle is named "{name}"', where="--like", expected=f"a folder, or one of {', '.join(known)}"
@@ -126,7 +125,7 @@ def _numbers(
     if parent is not None and parent.preparation.name == "pattern":
         frames = [frame for path in paths for frame in ends(path, source=source)]
         return "pattern", common(frames, parent.preparation.params)
-    params = (
+    params: dict[str, Any] = (
         dict(parent.preparation.params) if parent else {"keys": list(keys_like(paths, features or [], source=source))}
     )
     if unknown := [key for key in log if key not in params["keys"]]:
@@ -134,7 +133,7 @@ def _numbers(
             f"{unknown[0]!r} is none of the numbers", where="--log", expected=f"one of {', '.join(params['keys'])}"
         )
     logs = [*params.get("log", []), *log]
-    return "features", {"keys": list(params["keys"])} | ({"log": list(dict.fromkeys(logs))} if logs else {})
+    return "features", params | ({"log": list(dict.fromkeys(logs))} if logs else {})
 
 
 def _told(known: list[GoodRun]) -> list[str]:

@@ -13,7 +13,7 @@ from insitu.config import load_stored
 from insitu.errors import NotFoundError
 from insitu.models.preparing import Prepared, preparation
 from insitu.models.preparing_features import CONTEXT
-from insitu.replay.fold import origin, reference_fold
+from insitu.replay.fold import origin, reference_fold, with_neighbours
 from insitu.store.canonical import feature_from
 from insitu.store.runs import StoredRun
 from insitu.types import Frame, Measurement
@@ -140,13 +140,14 @@ def _frames(
     setup = load_stored(given.path)
     pipeline, references = setup.pipeline(), reference_fold(setup)
     with origin(given) as run:
-        wanted = [f.body["seq"] for f in run.entries("frame") if f.body["role"] == "sample"] if only_ends else []
-        for frame in run.frames(source):
-            refs = references.of(frame.source)
-            references.see(frame)
-            if frame.role != "sample" or frame.provisional or not frame.complete:
-                continue
-            if only_ends and frame.seq not in (wanted[0], wanted[-1]):
+        whole = [
+            e.n
+            for e in run.entries("frame")
+            if e.body["role"] == "sample" and e.body.get("complete", True) and source in (None, e.body["source"])
+        ]
+        asked = set(whole[:1] + whole[-1:] if only_ends else whole)
+        for frame, refs, _ in with_neighbours(run, pipeline, references, wanted=lambda n, _, __: n in asked):
+            if frame.n not in asked:
                 continue
             try:
                 thing: Frame | Prepared = pipeline.prepared(frame, refs)
