@@ -220,7 +220,7 @@ class Number:
             self._test(raw, first, self._short)
 
     def _remembers(self, power: np.ndarray, n: int, series: int = 1) -> None:
-        """Whether the blocks do follow each other, without an end; found where their length was."""
+        """Take the memory that a periodogram of blocks tells; none where the length of a block was given, not found."""
         if self._found:
             found = memory(power, n, series=series)
             self.memory, self._limited = found.seen, max(found.at_least, min(found.seen, MOST_MEMORY))

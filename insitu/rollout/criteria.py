@@ -16,9 +16,9 @@ class Criteria:
     `frames`: judged by both, at least. `agreement`: least share of them with the same label from both. `errors`:
     largest share for which it gave no verdict where one was due. `unknown`: largest share of frames by which it says
     `unknown` or `review` more often than the current one, and of frames for which it has no numbers where the current
-    one has some. `labelled`: how much worse its share of right answers on
-    labelled frames may be (where there are labels, agreement is not asked for: a better model disagrees). The decisions
-    of its runs have to be within the recipe's latency budget for 99 of 100 frames.
+    one has some. `labelled`: how much worse its share of right answers on labelled frames may be (where there are
+    labels, agreement is not asked for: a better model disagrees). The decisions of its runs have to be within the
+    recipe's latency budget for 99 of 100 frames.
     """
 
     frames: int = 1000
